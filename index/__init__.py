@@ -1,0 +1,1 @@
+"""The write side, and what both sides stand on."""

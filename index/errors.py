@@ -1,0 +1,48 @@
+"""Every error that clsearch raises on purpose. A message names the value, the reason, the next step.
+
+ClsearchError
+├── UsageError          an argument that cannot be right
+│   └── SourceError     a source that is missing, or is no file or folder
+├── ReadError           one file that cannot be read as a document
+├── ModelError          a model that cannot be loaded, or declares what is not known
+├── IndexMissing        no index where one was asked for
+├── IndexLocked         another process writes to the index
+├── IndexMismatch       made by another encoder, or by a newer schema
+└── IndexDamaged        a file of the index is not what was written
+"""
+
+
+class ClsearchError(Exception):
+    """Base of all of them: catch this to catch what clsearch can explain."""
+
+
+class UsageError(ClsearchError):
+    """An argument that cannot be right."""
+
+
+class SourceError(UsageError):
+    """A source that is missing, or is no file or folder."""
+
+
+class ReadError(ClsearchError):
+    """One file that cannot be read as a document."""
+
+
+class ModelError(ClsearchError):
+    """A model that cannot be loaded, or that declares what is not known."""
+
+
+class IndexMissing(ClsearchError):
+    """No index where one was asked for."""
+
+
+class IndexLocked(ClsearchError):
+    """Another process writes to the index."""
+
+
+class IndexMismatch(ClsearchError):
+    """The index was made by another encoder, or by a newer schema."""
+
+
+class IndexDamaged(ClsearchError):
+    """A file of the index is not what was written."""

@@ -1,0 +1,54 @@
+"""The words that every part shares: document, passage, heading."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of a document: the text from `start` on stands below it.
+
+    `start` is a code point offset into the document's text, `level` counts from 1.
+    """
+
+    start: int
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file, or one record of a JSONL or CSV file.
+
+    `text` is what was read, decoded but not normalised: every offset counts its code points.
+    `pages` holds the offset at which each page starts, `line` the number of the text's first line
+    in its file (1 where the text is no part of a file).
+    """
+
+    id: str
+    title: str
+    text: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[int, ...] = ()
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A contiguous span of a document: `document.text[start:end] == text`, always.
+
+    `heading` is the path of headings above it, joined by " > ", and empty where there is none.
+    `line` and `page` count from 1. `id` is given by the store, and never used twice.
+    """
+
+    start: int
+    end: int
+    text: str
+    line: int
+    page: int | None = None
+    heading: str = ""
+    id: int | None = None
