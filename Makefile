@@ -1,0 +1,38 @@
+# `make demo` and `make test` need Python 3.11+, pip and a package registry; they make their own .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A non-editable install, built with the setuptools of .venv: what is tested is what a wheel holds.
+INSTALL := rm -rf build && $(BIN)/pip install -q --no-build-isolation -c constraints.txt
+CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICENSE \
+	$(shell find index search data -type f ! -path '*/__pycache__/*')
+
+.PHONY: demo test clean
+
+demo: $(VENV)/demo.stamp
+	@$(BIN)/clsearch demo
+
+# mypy runs inside .venv, where the tree does not stand in for the installed package.
+test: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
+	$(BIN)/pytest
+
+$(VENV)/base.stamp: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("clsearch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt setuptools
+	touch $@
+
+$(VENV)/demo.stamp: $(VENV)/base.stamp $(CODE)
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/base.stamp $(CODE)
+	$(INSTALL) '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
