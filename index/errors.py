@@ -4,6 +4,7 @@ ClsearchError
 ├── UsageError          an argument that cannot be right
 │   └── SourceError     a source that is missing, or is no file or folder
 ├── ReadError           one file that cannot be read as a document
+│   └── NotADocument    a file of a kind that holds no text: an image, an archive, a program
 ├── ModelError          a model that cannot be loaded, or declares what is not known
 ├── IndexMissing        no index where one was asked for
 ├── IndexLocked         another process writes to the index
@@ -25,7 +26,11 @@ class SourceError(UsageError):
 
 
 class ReadError(ClsearchError):
-    """One file that cannot be read as a document."""
+    """One file that cannot be read as a document. Its message is the reason, without the file."""
+
+
+class NotADocument(ReadError):
+    """A file of a kind that holds no text: an image, an archive, a program. No cause for alarm."""
 
 
 class ModelError(ClsearchError):

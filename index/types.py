@@ -1,4 +1,4 @@
-"""The words that every part shares: document, passage, heading."""
+"""The words that every part shares: document, passage, heading, skipped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,9 @@ class Document:
 
     `text` is what was read, decoded but not normalised: every offset counts its code points.
     `pages` holds the offset at which each page starts, `line` the number of the text's first line
-    in its file (1 where the text is no part of a file).
+    in its file (1 where the text is no part of a file). `lined` says that the text's lines are
+    lines of that file, to be counted from `line`; where it is False (a JSONL record, an HTML page),
+    all of the text stands at `line`.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Document:
     headings: tuple[Heading, ...] = ()
     pages: tuple[int, ...] = ()
     line: int = 1
+    lined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,11 @@ class Passage:
     page: int | None = None
     heading: str = ""
     id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was met and not taken in: a folder, a file or a record, and why."""
+
+    name: str
+    reason: str
