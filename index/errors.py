@@ -9,7 +9,8 @@ ClsearchError
 ├── IndexMissing        no index where one was asked for
 ├── IndexLocked         another process writes to the index
 ├── IndexMismatch       made by another encoder, or by a newer schema
-└── IndexDamaged        a file of the index is not what was written
+├── IndexDamaged        a file of the index is not what was written
+└── IndexUnwritable     the disk does not take what must be written: full, read-only, failing
 """
 
 
@@ -51,3 +52,7 @@ class IndexMismatch(ClsearchError):
 
 class IndexDamaged(ClsearchError):
     """A file of the index is not what was written."""
+
+
+class IndexUnwritable(ClsearchError):
+    """The disk does not take what must be written: it is full, read-only, or it fails."""

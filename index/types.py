@@ -63,3 +63,22 @@ class Skipped:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """What the manifest says of one segment: an immutable FAISS file, `vectors/NAME.faiss`.
+
+    `passages` counts the vectors in the file (those of deleted passages, too), `bytes` and
+    `sha256` are of the whole file, `faiss` is the version that wrote it.
+    """
+
+    name: str
+    kind: str
+    passages: int
+    dimension: int
+    bytes: int
+    sha256: str
+    faiss: str
+    fingerprint: str
+    state: str = "live"

@@ -1,0 +1,1 @@
+"""What SQLite holds: documents, passages, full text, settings, and the manifest of segments."""

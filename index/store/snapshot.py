@@ -1,0 +1,205 @@
+"""What a reader sees: one read transaction over the whole index. Only sqlite3 is imported here."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Options
+from ..errors import IndexMissing, UsageError
+from ..types import Document, Heading, Json, Passage, SegmentRow
+from .connection import connect_to_read, named_errors
+from .settings import read_schema, read_settings
+
+SEGMENT_COLUMNS = (
+    "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage with what a hit shows of its document."""
+
+    passage: Passage
+    document: str
+    title: str
+    metadata: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is. `waiting` counts passages that have no vector until the next sync."""
+
+    sources: int
+    documents: int
+    passages: int
+    waiting: int
+    tombstones: int
+
+
+class Snapshot:
+    """One read transaction: everything it says belongs to one generation.
+
+    Close it soon (it is a context manager): a writer's COMMIT waits for open snapshots. Opening
+    costs about a millisecond, so one for each query is right. Not to be shared between threads.
+    """
+
+    def __init__(self, index: Path, connection: sqlite3.Connection) -> None:
+        """Begin the transaction on this connection; `open` is the way in."""
+        self.index = index
+        self._connection = connection
+        with named_errors(index):
+            connection.execute("BEGIN")
+            if read_schema(connection, index) == 0:
+                raise IndexMissing(
+                    f"the index at {str(index)!r} was never finished, or is none. "
+                    "Run `clsearch index SOURCE` to make one."
+                )
+            settings = read_settings(connection)
+            rows = connection.execute(
+                f"SELECT {SEGMENT_COLUMNS} FROM segments WHERE state = 'live' ORDER BY id"
+            )
+            self.segments: tuple[SegmentRow, ...] = tuple(SegmentRow(*row) for row in rows)
+        self.generation: int = settings.generation
+        self.options: Options = settings.options
+        self.fingerprint: str = settings.fingerprint
+        self.declaration: dict[str, Json] = settings.declaration
+
+    @classmethod
+    def open(cls, index: str | Path) -> "Snapshot":
+        """Begin to read the index at this path.
+
+        Raises `IndexMissing`, `IndexMismatch` (a newer schema) or `IndexDamaged`.
+        """
+        index = Path(index)
+        with named_errors(index):
+            connection = connect_to_read(index)
+        try:
+            return cls(index, connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """End the transaction."""
+        self._connection.close()
+
+    def __enter__(self) -> "Snapshot":
+        """Nothing more: the transaction began with `open`."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the transaction."""
+        self.close()
+
+    def tombstones(self) -> NDArray[np.int64]:
+        """Ids of deleted passages that a live segment still holds, ascending: `[n]`."""
+        rows = self._rows("SELECT passage FROM tombstones ORDER BY passage")
+        return np.array([row[0] for row in rows], np.int64)
+
+    def match(self, query: str, k: int) -> list[tuple[int, float]]:
+        """The k best passages for an FTS5 MATCH expression: (id, BM25), best first, ties by id.
+
+        The sign is turned, so that a greater score is better. Raises `UsageError` where the
+        expression is not one that FTS5 understands.
+        """
+        try:
+            with named_errors(self.index):
+                # Sorted by FTS5's own rank alone, equal scores would stand in no order.
+                rows = self._connection.execute(
+                    "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? "
+                    "ORDER BY rank, rowid LIMIT ?",
+                    (query, k),
+                ).fetchall()
+        except Exception as error:
+            cause = error.__cause__
+            if getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
+                raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
+            raise
+        return [(int(row[0]), float(row[1])) for row in rows]
+
+    def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
+        """The stored passages of these ids; an id that is not in the index is left out."""
+        found = {}
+        with named_errors(self.index):
+            rows = self._rows(
+                """
+                SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document,
+                       d.id, d.title, d.metadata, substr(d.text, p.start + 1, p."end" - p.start)
+                FROM passages p JOIN documents d ON d.key = p.document
+                WHERE p.id IN (SELECT value FROM json_each(?))
+                """,
+                (json.dumps([int(id) for id in ids]),),
+            )
+            for id, start, end, line, page, heading, key, document, title, metadata, text in rows:
+                if len(text) != end - start:
+                    # SQLite's substr stops at a NUL character, Python's slice does not.
+                    text = self._rows("SELECT text FROM documents WHERE key = ?", (key,))[0][0]
+                    text = text[start:end]
+                found[id] = StoredPassage(
+                    passage=Passage(start, end, text, line, page, heading, id),
+                    document=document,
+                    title=title,
+                    metadata=json.loads(metadata),
+                )
+        return found
+
+    def document(self, document_id: str) -> Document | None:
+        """The document of this id, as it was read; None where there is none."""
+        with named_errors(self.index):
+            rows = self._rows(
+                "SELECT id, title, text, metadata, outline FROM documents WHERE id = ?",
+                (document_id,),
+            )
+            if not rows:
+                return None
+            id, title, text, metadata, outline = rows[0]
+            return restored(id, title, text, metadata, outline)
+
+    def passage_ids(self, document_id: str) -> list[int]:
+        """Ids of the document's passages, in the order of the text."""
+        rows = self._rows(
+            "SELECT p.id FROM passages p JOIN documents d ON d.key = p.document "
+            "WHERE d.id = ? ORDER BY p.start, p.id",
+            (document_id,),
+        )
+        return [row[0] for row in rows]
+
+    def counts(self) -> Counts:
+        """How much there is."""
+        row = self._rows(
+            "SELECT (SELECT count(*) FROM sources), (SELECT count(*) FROM documents), "
+            "(SELECT count(*) FROM passages), "
+            "(SELECT count(*) FROM passages WHERE segment IS NULL), "
+            "(SELECT count(*) FROM tombstones)"
+        )[0]
+        return Counts(*row)
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with named_errors(self.index):
+            return self._connection.execute(sql, values).fetchall()
+
+
+def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Document:
+    """A document from its columns; the outline holds headings, pages, the first line's number."""
+    shape = json.loads(outline)
+    return Document(
+        id=id,
+        title=title,
+        text=text,
+        metadata=json.loads(metadata),
+        headings=tuple(Heading(*heading) for heading in shape["headings"]),
+        pages=tuple(shape["pages"]),
+        line=shape["line"],
+    )

@@ -1,0 +1,42 @@
+"""Search over all segments of an index, and the vectors of given passages."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .segment import Segment, pad
+
+
+def search(
+    segments: Sequence[Segment],
+    queries: NDArray[np.float32],
+    k: int,
+    excluded: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The k nearest passages over all segments: exact, best first, equal scores by id.
+
+    Queries `[n, d]` of unit norm, `excluded` the tombstones -> cosines `[n, k]` float32 and passage
+    ids `[n, k]` int64; id -1 and score -inf where there are fewer than k.
+    """
+    if not segments:
+        return pad(np.empty((len(queries), 0), np.float32), None, k)
+    parts = [segment.search(queries, k, excluded) for segment in segments]
+    scores = np.concatenate([part[0] for part in parts], axis=1)
+    ids = np.concatenate([part[1] for part in parts], axis=1)
+    order = np.lexsort((ids, -scores), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+
+def vectors(
+    segments: Sequence[Segment], ids: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Those of `ids` that a segment holds, in the order given, and their vectors `[m, d]`."""
+    found: dict[int, NDArray[np.float32]] = {}
+    for segment in segments:
+        here = ids[segment.holds(ids)]
+        found.update(zip(here.tolist(), segment.vectors(here), strict=True))
+    kept = [key for key in ids.tolist() if key in found]
+    dimension = segments[0].row.dimension if segments else 0
+    stacked = np.array([found[key] for key in kept], np.float32).reshape(len(kept), dimension)
+    return np.array(kept, np.int64), stacked
