@@ -1,0 +1,44 @@
+"""Batches by number of tokens, from texts sorted by length, so that little is padding."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tokenizer import Tokens
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts of about the same length. `order` says which ones, all arrays are [b, t], padded right."""
+
+    order: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    types: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+
+
+def batches(texts: Sequence[Tokens], pad: int, limit: int) -> Iterator[Batch]:
+    """Longest first, each batch of at most `limit` tokens with its padding (or of a single text).
+
+    Longest first, so that memory that is too small shows at once. Padding goes to the right whatever
+    the tokenizer says: with absolute positions, padding on the left would make a text's vector depend on
+    its neighbours.
+    """
+    order = sorted(range(len(texts)), key=lambda place: -len(texts[place].ids))
+    start = 0
+    while start < len(order):
+        width = len(texts[order[start]].ids)
+        end = start + max(1, limit // width)
+        chosen = order[start:end]
+        ids = np.full((len(chosen), width), pad, dtype=np.int64)
+        types = np.zeros_like(ids)
+        mask = np.zeros(ids.shape, dtype=np.bool_)
+        for row, place in enumerate(chosen):
+            length = len(texts[place].ids)
+            ids[row, :length] = texts[place].ids
+            types[row, :length] = texts[place].types
+            mask[row, :length] = True
+        yield Batch(np.array(chosen), ids, types, mask)
+        start = end

@@ -1,0 +1,161 @@
+"""The encoder: tokenizer, transformer, pooling, the modules after it, prompts, unit length."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..types import Json
+from .batches import Batch, batches
+from .declaration import Declaration, read_declaration
+from .fingerprint import fingerprint
+from .hub import Source, find_model
+from .modules import unit_length
+from .numpy_bert import NumpyBert, runs_in_numpy
+from .pooling import concatenate, kept_tokens, pooling_weights
+from .tokenizer import Tokenizer
+from .weights import weight_files
+
+if TYPE_CHECKING:
+    from .torch_backend import TorchTransformer
+
+
+class Encoder:
+    """Texts to vectors of unit length, as a model folder declares it.
+
+    A few tokens go through NumPy where it can run the model, many through torch, which is imported on
+    its first use. Threads may share an encoder.
+    """
+
+    def __init__(
+        self, name: str, source: Source, declaration: Declaration, device: str | None
+    ) -> None:
+        """Prefer `load`, which finds and reads the model."""
+        self.name = name
+        self.dimension = declaration.dimension
+        self.max_length = declaration.passage_length
+        self._source = source
+        self._declared = declaration
+        self._device = device
+        self._files = weight_files(declaration.folder)
+        self._tokenizer = Tokenizer(declaration)
+        self.room = self._room()
+        self._runs_in_numpy = device in (None, "cpu") and runs_in_numpy(
+            declaration.config, self._files
+        )
+        self._numpy: NumpyBert | None = None
+        self._torch: TorchTransformer | None = None
+        self._loading = threading.Lock()
+
+    @classmethod
+    def load(
+        cls, model: str = "embedded", pooling: str | None = None, device: str | None = None
+    ) -> "Encoder":
+        """The encoder of `embedded`, of a model folder, or of a hub name with an optional `@revision`.
+
+        `pooling` (`cls`, `mean`, `cls+mean`, ...) takes the place of the declared one. `device` is a
+        torch device; without it torch takes CUDA, then MPS, then the CPU.
+
+        Raises ModelError where the model cannot be loaded or declares what is not known, UsageError
+        where `pooling` is none.
+        """
+        source = find_model(model)
+        return cls(model, source, read_declaration(source.folder, pooling), device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over everything that changes the vectors. Reads all weights (45 MB in some 40 ms)."""
+        return fingerprint(self._declared, self._source.revision, self._files)
+
+    @property
+    def declaration(self) -> Mapping[str, Json]:
+        """What the model declares, as JSON: modules, pooling, prompts, lengths, revision."""
+        return {
+            "model": self.name,
+            "revision": self._source.revision,
+            **self._declared.describe(),
+        }
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of queries, float32 [n, dimension], of unit length, in the order of `texts`.
+
+        Any string has a vector: the empty one that of the special tokens, one too long that of its
+        beginning. Raises ModelError where the model gives no direction (zeros, or no numbers).
+        """
+        return self._encode(texts, self._declared.query_prompt, self._declared.query_length)
+
+    def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of passages, as `encode_queries`, with the passages' prompt and limit."""
+        return self._encode(texts, self._declared.passage_prompt, self._declared.passage_length)
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """[start, end) of each token of a text in code points; no special tokens, never truncated.
+
+        Starts and ends never decrease; a token that stands for no text of its own is empty.
+        """
+        return self._tokenizer.spans(text)
+
+    def _encode(self, texts: Sequence[str], prompt: str, length: int) -> NDArray[np.float32]:
+        if not len(texts):
+            return np.empty((0, self.dimension), dtype=np.float32)
+        declared = self._declared
+        tokens = self._tokenizer.encode([prompt + text for text in texts], length)
+        skipped = 0 if declared.include_prompt else self._tokenizer.prompt_tokens(prompt, length)
+        backend = self._backend(sum(len(text.ids) for text in tokens))
+        vectors = np.empty(
+            (len(texts), declared.hidden_size * len(declared.modes)), dtype=np.float32
+        )
+        for batch in batches(tokens, self._tokenizer.pad, backend.batch_tokens):
+            vectors[batch.order] = self._pool(backend, batch, skipped)
+        for step in declared.steps:
+            vectors = step.apply(vectors)
+        vectors = vectors[:, : self.dimension]
+        self._refuse_directionless(vectors, texts)
+        return unit_length(vectors)
+
+    def _pool(
+        self, backend: "NumpyBert | TorchTransformer", batch: Batch, skipped: int
+    ) -> NDArray[np.float32]:
+        modes = self._declared.modes
+        kept = kept_tokens(batch.mask, skipped)
+        sums, maximum = backend.pooled(
+            batch, pooling_weights(kept, modes), kept if "max" in modes else None
+        )
+        return concatenate(modes, sums, maximum)
+
+    def _refuse_directionless(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> None:
+        good = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+        if not good.all():
+            text = texts[int(good.argmin())]
+            raise ModelError(
+                f"{self.name} gives a vector of zeros or of no numbers for the text {text[:60]!r}: "
+                "its weights are damaged, or it is no model for texts; use another model"
+            )
+
+    def _room(self) -> int:
+        special, prompt = self._tokenizer.special, self._declared.passage_prompt
+        shortest = min(self._declared.query_length, self.max_length)
+        room = self.max_length - special - self._tokenizer.count(prompt)
+        if room < 1 or shortest <= special:
+            raise ModelError(
+                f"{self._declared.folder}: a limit of {shortest} tokens leaves no room for text "
+                f"beside {special} special tokens and the prompt {prompt!r}"
+            )
+        return room
+
+    def _backend(self, tokens: int) -> "NumpyBert | TorchTransformer":
+        """NumPy for little work, as long as torch has not been loaded for more; torch otherwise."""
+        with self._loading:
+            if self._torch is None and self._runs_in_numpy and tokens <= NumpyBert.most_tokens:
+                if self._numpy is None:
+                    self._numpy = NumpyBert(self._declared.config, self._files[0])
+                return self._numpy
+            if self._torch is None:
+                from .torch_backend import TorchTransformer
+
+                self._torch = TorchTransformer(self._declared.folder, self._device)
+            return self._torch

@@ -1,0 +1,82 @@
+"""From a model's name to its folder: the embedded one, a folder, or a download from the hub."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import EMBEDDED_MODEL
+from ..errors import ModelError
+
+# Weights, configuration and vocabularies; never a pickle, never code.
+_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model"]
+_OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
+_HUB_NAME = re.compile(r"(?P<repository>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on this machine. `revision` is the resolved commit of one from the hub, else None."""
+
+    folder: Path
+    revision: str | None = None
+
+
+def find_model(name: str) -> Source:
+    """`embedded`, a folder, or a hub name with an optional `@revision` -> its folder.
+
+    A model that was downloaded once is taken from the cache, without a question to the hub.
+    Raises ModelError where there is none, saying what to do.
+    """
+    if name == "embedded":
+        if not EMBEDDED_MODEL.is_dir():
+            raise ModelError(f"{EMBEDDED_MODEL} is missing: install clsearch again")
+        return Source(EMBEDDED_MODEL)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return Source(folder.resolve())
+    if folder.exists():
+        raise ModelError(f"{name} is a file: give the folder that holds the model")
+    match = _HUB_NAME.fullmatch(name)
+    if name.startswith((".", "/", "~")) or match is None:
+        raise ModelError(
+            f"{name}: there is no such folder, and it is no name of a model on the hub"
+        )
+    return _from_hub(name, match["repository"], match["revision"])
+
+
+def _from_hub(name: str, repository: str, revision: str | None) -> Source:
+    # Not needed, and not imported, for a model on this machine.
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    def snapshot(local: bool) -> Source:
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=_PATTERNS,
+                ignore_patterns=_OTHER_RUNTIMES,
+                local_files_only=local,
+            )
+        )
+        # The cache keeps a snapshot in a folder that is named after its commit.
+        return Source(folder, folder.name)
+
+    try:
+        cached = snapshot(local=True)
+        if (cached.folder / "config.json").is_file() and any(cached.folder.rglob("*.safetensors")):
+            return cached
+    except LocalEntryNotFoundError:
+        pass
+    except HFValidationError as error:
+        raise ModelError(f"{name} is no folder and no name of a model: {error}") from error
+    try:
+        return snapshot(local=False)
+    # Whatever the HTTP client of the day raises: some of it is no OSError.
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"{name} is no folder, is not in the cache, and cannot be fetched from the hub ({reason}). "
+            "Check the name and the network, or copy the model's folder here and give its path; "
+            "without a name the embedded model is used"
+        ) from error

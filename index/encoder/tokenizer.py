@@ -1,0 +1,152 @@
+"""Text to token ids, by the `tokenizers` library from a model's own tokenizer.json."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from tokenizers.normalizers import BertNormalizer, Lowercase
+from tokenizers.normalizers import Sequence as NormalizerSequence
+
+from ..errors import ModelError
+from ..types import Json
+from .declaration import Declaration, read_json
+
+# The files a tokenizer may be made of, whichever of them a folder has.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+)
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text as the model takes it: token ids and token types (segment ids) of one length."""
+
+    ids: list[int]
+    types: list[int]
+
+
+class Tokenizer:
+    """Holds no state that a call changes, so threads may share it."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        """Load the tokenizer of a model folder. Raises ModelError where there is none."""
+        folder = declaration.folder
+        options = read_json(folder / "tokenizer_config.json")
+        self._backend = _load(folder)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.normalizer = _normalizer(
+            self._backend.normalizer, options, declaration.lowercase
+        )
+        self._cut = "left" if options.get("truncation_side") == "left" else "right"
+        self.pad = _pad_id(self._backend, options, declaration.config)
+        self.special = self._backend.num_special_tokens_to_add(False)
+
+    def encode(self, texts: Sequence[str], length: int) -> list[Tokens]:
+        """Texts to tokens, each cut to `length` with its special tokens.
+
+        A lone surrogate is read as U+FFFD. A text that gives no token at all, because the tokenizer
+        adds no special ones, is the padding token alone.
+        """
+        # Truncation is done here, and not set in the backend, because token_spans must not have it.
+        plain = self._backend.encode_batch(
+            [_SURROGATES.sub("\ufffd", text) for text in texts], add_special_tokens=False
+        )
+        tokens = []
+        for encoding in plain:
+            encoding.truncate(max(length - self.special, 0), direction=self._cut)
+            whole = self._backend.post_process(encoding)
+            tokens.append(
+                Tokens(whole.ids, whole.type_ids) if whole.ids else Tokens([self.pad], [0])
+            )
+        return tokens
+
+    def prompt_tokens(self, prompt: str, length: int) -> int:
+        """How many tokens at the start of a text with this prompt are the prompt's.
+
+        As sentence-transformers counts: those of the prompt alone with its special tokens, without a
+        special token at the end.
+        """
+        if not prompt:
+            return 0
+        encoding = self._backend.encode(_SURROGATES.sub("\ufffd", prompt), add_special_tokens=False)
+        encoding.truncate(max(length - self.special, 0), direction=self._cut)
+        whole = self._backend.post_process(encoding)
+        return len(whole.ids) - (whole.special_tokens_mask[-1:] == [1])
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, without special tokens and without a limit."""
+        return len(self._backend.encode(_SURROGATES.sub("\ufffd", text), add_special_tokens=False))
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """[start, end) of each token of a text in code points, without special tokens or a limit.
+
+        Starts and ends never decrease; a token that stands for no text of its own is empty.
+        """
+        # One code point for one, so that the offsets hold for the text as given.
+        clean = _SURROGATES.sub("\ufffd", text)
+        offsets = self._backend.encode(clean, add_special_tokens=False).offsets
+        if not offsets:
+            return []
+        starts, ends = np.array(offsets, dtype=np.int64).T
+        starts = np.maximum.accumulate(starts)
+        ends = np.maximum(np.maximum.accumulate(ends), starts)
+        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def _load(folder: Path) -> tokenizers.Tokenizer:
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        try:
+            return tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises Exception itself, whatever is wrong
+            raise ModelError(f"{path} cannot be read: {error}") from error
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES[4:]):
+        raise ModelError(f"{folder} has no tokenizer: tokenizer.json is missing")
+    from .torch_backend import convert_tokenizer
+
+    return convert_tokenizer(folder)
+
+
+def _normalizer(
+    normalizer: object, options: dict[str, Json], lowercase: bool
+) -> BertNormalizer | NormalizerSequence | None:
+    """The tokenizer's normalizer, with what tokenizer_config.json and the declaration say of case."""
+    if isinstance(normalizer, BertNormalizer):
+        accents = options.get("strip_accents", normalizer.strip_accents)
+        chinese = options.get("tokenize_chinese_chars", normalizer.handle_chinese_chars)
+        lower = options.get("do_lower_case", normalizer.lowercase)
+        normalizer = BertNormalizer(
+            clean_text=normalizer.clean_text,
+            handle_chinese_chars=bool(chinese),
+            strip_accents=accents if isinstance(accents, bool) else None,
+            lowercase=bool(lower),
+        )
+    if lowercase:
+        rest = [] if normalizer is None else [normalizer]
+        return NormalizerSequence([Lowercase(), *rest])
+    return normalizer  # type: ignore[return-value]
+
+
+def _pad_id(
+    backend: tokenizers.Tokenizer, options: dict[str, Json], config: dict[str, Json]
+) -> int:
+    token = options.get("pad_token")
+    content = token.get("content") if isinstance(token, dict) else token
+    pad = backend.token_to_id(content) if isinstance(content, str) else None
+    declared = config.get("pad_token_id")
+    return next((value for value in (pad, declared) if isinstance(value, int)), 0)

@@ -1,0 +1,121 @@
+"""A transformer in torch, for every model that transformers knows. Imported only when it is needed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from .batches import Batch
+from .modules import Vectors
+
+# Weights that may be missing from a file, for nothing of them reaches the last hidden state.
+_UNUSED = ("pooler.", "decoder.", "lm_head.", "cls.")
+
+
+class TorchTransformer:
+    """A model folder's transformer in float32, on one device."""
+
+    def __init__(self, folder: Path, device: str | None) -> None:
+        """Load it on `device`, or on the best there is: CUDA, then MPS, then the CPU.
+
+        Raises ModelError where transformers cannot, or where weights are missing.
+        """
+        # Bars and reports on stderr are the caller's affair.
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+        self._device = torch.device(device or best_device())
+        try:
+            model, report = transformers.AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
+            raise ModelError(f"{folder} cannot be loaded by transformers: {error}") from error
+        missing = [name for name in report["missing_keys"] if not _unused(name)]
+        if missing or report["mismatched_keys"]:
+            names = ", ".join([*missing, *map(str, report["mismatched_keys"])][:3])
+            raise ModelError(
+                f"{folder}: the weights do not fit config.json; missing or of another shape: {names}"
+            )
+        if model.config.is_encoder_decoder:
+            model = model.get_encoder()
+        self._model: Any = model.eval().to(self._device)
+        self._takes_types = "token_type_ids" in _parameters(self._model)
+        # A CPU's caches hold little; a GPU wants long batches.
+        self.batch_tokens = 2048 if self._device.type == "cpu" else 65536
+
+    def pooled(
+        self, batch: Batch, weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
+    ) -> tuple[Vectors, Vectors | None]:
+        """Weighted sums [b, m, d] of the token vectors by `weights` [b, m, t], and their maximum.
+
+        The maximum, [b, d], is over the tokens of `kept` [b, t]; None where that is None.
+        """
+        with torch.inference_mode():
+            hidden = self._hidden(batch)
+            sums = torch.from_numpy(weights).to(self._device) @ hidden
+            if kept is None:
+                return sums.cpu().numpy(), None
+            hide = ~torch.from_numpy(kept).to(self._device).unsqueeze(-1)
+            maximum = hidden.masked_fill(hide, float("-inf")).amax(dim=1)
+            return sums.cpu().numpy(), maximum.cpu().numpy()
+
+    def forward(self, batch: Batch) -> Vectors:
+        """`last_hidden_state`, [b, t, d]."""
+        with torch.inference_mode():
+            hidden: Vectors = self._hidden(batch).cpu().numpy()
+        return hidden
+
+    def _hidden(self, batch: Batch) -> torch.Tensor:
+        inputs = {
+            "input_ids": torch.from_numpy(batch.ids).to(self._device),
+            "attention_mask": torch.from_numpy(batch.mask.astype(np.int64)).to(self._device),
+        }
+        if self._takes_types:
+            inputs["token_type_ids"] = torch.from_numpy(batch.types).to(self._device)
+        hidden: torch.Tensor = self._model(**inputs).last_hidden_state
+        return hidden
+
+
+def best_device() -> str:
+    """CUDA, then MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def convert_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    """The tokenizer of a folder that has only a vocabulary, by way of transformers.
+
+    Raises ModelError where transformers cannot make a fast tokenizer of it.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        backend: tokenizers.Tokenizer = tokenizer.backend_tokenizer
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
+        raise ModelError(
+            f"{folder}: no tokenizer can be made of its vocabulary: {error}"
+        ) from error
+    return backend
+
+
+def _unused(name: str) -> bool:
+    return any(name.startswith(part) or f".{part}" in name for part in _UNUSED)
+
+
+def _parameters(model: Any) -> set[str]:
+    import inspect
+
+    return set(inspect.signature(model.forward).parameters)

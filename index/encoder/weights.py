@@ -1,0 +1,138 @@
+"""Reading safetensors: memory-mapped, so that only the pages which are used are read.
+
+The format is a length, a JSON header and the values
+(https://huggingface.co/docs/safetensors#format). NumPy has no bfloat16, and the library's own NumPy
+reader copies each tensor whole; an embedding table of which a query needs ten rows should not be.
+"""
+
+import json
+import math
+import mmap
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+
+_DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_LARGEST_HEADER = 100_000_000
+
+CONVERT = (
+    "clsearch reads safetensors only, because a pickle can run code. Convert it once where you trust it:\n"
+    '  python -c "from transformers import AutoModel; '
+    "AutoModel.from_pretrained('{folder}').save_pretrained('{folder}', safe_serialization=True)\""
+)
+
+
+class Weights:
+    """The tensors of one safetensors file. Keeps the file mapped as long as it lives."""
+
+    def __init__(self, path: Path) -> None:
+        """Map the file and read its header. Raises ModelError where it is no safetensors file."""
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            length = int.from_bytes(self._map[:8], "little")
+            if length > min(_LARGEST_HEADER, len(self._map) - 8):
+                raise ValueError("its header is longer than the file")
+            header = json.loads(self._map[8 : 8 + length])
+            header.pop("__metadata__", None)
+            self._start = 8 + length
+            self._tensors = {name: self._checked(entry) for name, entry in header.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{path} cannot be read as safetensors ({error}): fetch or copy the model again"
+            ) from error
+
+    def _checked(self, entry: dict[str, object]) -> tuple[str, tuple[int, ...], int, int]:
+        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]  # type: ignore[misc]
+        shape = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
+        known = _DTYPES.get(str(dtype))
+        if not 0 <= start <= end <= len(self._map) - self._start:
+            raise ValueError("a tensor lies outside of the file: it is cut short")
+        if known is not None and math.prod(shape) * np.dtype(known).itemsize != end - start:
+            raise ValueError("a tensor's size is not that of its shape")
+        return str(dtype), shape, start, end
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def names(self) -> list[str]:
+        """The names of all tensors."""
+        return list(self._tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        return self._tensors[name][1]
+
+    def readable(self, name: str) -> bool:
+        """Whether a tensor is there, of floating point numbers that NumPy can be given."""
+        return name in self._tensors and self._tensors[name][0] in _DTYPES
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """A whole tensor as float32. Raises ModelError where the file has none of that name."""
+        return self._floats(name, self._raw(name))
+
+    def rows(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some rows of a tensor as float32, [..., d]: only these are read and converted.
+
+        Raises ModelError where an index is out of range, which is a tokenizer of another model.
+        """
+        raw = self._raw(name)
+        if indices.size and int(indices.max()) >= len(raw):
+            raise ModelError(
+                f"{self.path}: {name} has {len(raw)} rows, but the tokenizer gives token "
+                f"{int(indices.max())}: tokenizer and weights are not of one model"
+            )
+        return self._floats(name, raw[indices])
+
+    def _raw(self, name: str) -> NDArray[np.generic]:
+        if not self.readable(name):
+            raise ModelError(f"{self.path} has no tensor {name!r} of a floating point type")
+        dtype, shape, start, _ = self._tensors[name]
+        count = math.prod(shape)
+        values = np.frombuffer(self._map, _DTYPES[dtype], count, self._start + start)
+        return values.reshape(shape)
+
+    def _floats(self, name: str, raw: NDArray[np.generic]) -> NDArray[np.float32]:
+        if self._tensors[name][0] == "BF16":
+            # A bfloat16 is the upper half of a float32.
+            return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return raw.astype(np.float32)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold a folder's model: one, or the shards that its index names.
+
+    Raises ModelError where there are none, saying what the folder has instead.
+    """
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+            files = [folder / shard for shard in shards]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{index} cannot be read: {error}") from error
+        missing = [file.name for file in files if not file.is_file() or file.parent != folder]
+        if missing or not files:
+            raise ModelError(
+                f"{folder}: the weights are incomplete, {', '.join(missing) or 'every shard'} is "
+                "missing: fetch or copy the model again"
+            )
+        return files
+    pickles = sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+    )
+    if pickles:
+        raise ModelError(
+            f"{folder} holds its weights as pickle only ({', '.join(pickles)}). "
+            + CONVERT.format(folder=folder)
+        )
+    raise ModelError(f"{folder} has no weights: model.safetensors is missing")
