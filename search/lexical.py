@@ -1,0 +1,56 @@
+"""Search by words: any string -> a legal FTS5 query, ranked by BM25."""
+
+import re
+import sqlite3
+import unicodedata
+
+from ..index.store.snapshot import Snapshot
+
+# A pasted page has some hundreds of distinct words; each costs a walk through its postings.
+MAX_TERMS = 256
+
+# SQLite's text ends at a NUL and holds no lone surrogate. Neither belongs to a word.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def terms(query: str) -> list[str]:
+    """The distinct words of `query` as the index knows them before stemming, in their order.
+
+    >>> terms('NOT a "Café"* (near: cafe)')
+    ['not', 'a', 'cafe', 'near']
+
+    FTS5 itself cuts and folds them: what a word is depends on its Unicode tables, which are not
+    Python's. At most MAX_TERMS.
+    """
+    memory = sqlite3.connect(":memory:")
+    try:
+        # A token is cut at 32,768 bytes, which can be amid a character.
+        memory.text_factory = lambda token: token.decode(errors="ignore")
+        memory.execute(
+            "CREATE VIRTUAL TABLE query USING"
+            " fts5(text, tokenize = 'unicode61 remove_diacritics 2')"
+        )
+        memory.execute("CREATE VIRTUAL TABLE token USING fts5vocab(query, instance)")
+        memory.execute(
+            "INSERT INTO query VALUES (?)",
+            (_NO_TEXT.sub(" ", unicodedata.normalize("NFC", query)),),
+        )
+        rows = memory.execute("SELECT term FROM token ORDER BY offset")
+        distinct = dict.fromkeys(term for (term,) in rows)
+    finally:
+        memory.close()
+    return list(distinct)[:MAX_TERMS]
+
+
+def expression(query: str) -> str:
+    """The FTS5 expression of any string: its words, quoted and ORed; empty where it has none.
+
+    >>> expression('e-mail AND "x')
+    '"e" OR "mail" OR "and" OR "x"'
+    """
+    return " OR ".join(f'"{term}"' for term in terms(query))
+
+
+def search(snapshot: Snapshot, match: str, k: int) -> list[tuple[int, float]]:
+    """The `k` best (passage id, BM25) for an `expression`, best first, ties by id."""
+    return snapshot.match(match, k) if match else []
