@@ -11,7 +11,7 @@ from .tokenizer import Tokens
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts of about the same length. `order` says which ones, all arrays are [b, t], padded right."""
+    """Texts of about one length: `order` [b] says which; ids, types and mask are [b, t]."""
 
     order: NDArray[np.int64]
     ids: NDArray[np.int64]
@@ -22,9 +22,9 @@ class Batch:
 def batches(texts: Sequence[Tokens], pad: int, limit: int) -> Iterator[Batch]:
     """Longest first, each batch of at most `limit` tokens with its padding (or of a single text).
 
-    Longest first, so that memory that is too small shows at once. Padding goes to the right whatever
-    the tokenizer says: with absolute positions, padding on the left would make a text's vector depend on
-    its neighbours.
+    Longest first, so that memory that is too small shows at once. Padding goes to the right,
+    whatever the tokenizer says: with absolute positions, padding on the left would make a text's
+    vector depend on its neighbours.
     """
     order = sorted(range(len(texts)), key=lambda place: -len(texts[place].ids))
     start = 0

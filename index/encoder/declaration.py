@@ -30,8 +30,8 @@ _TRANSFORMER_CONFIGS = (
     "sentence_xlnet_config.json",
 )
 
-# Models whose positions are a learned table, so that no text may be longer than it; the RoBERTa family
-# counts positions from pad_token_id + 1.
+# Models whose positions are a learned table, so that no text may be longer than it; the RoBERTa
+# family counts positions from pad_token_id + 1.
 _POSITION_TABLES = {"albert", "bert", "distilbert", "electra", "mobilebert"}
 _SHIFTED_POSITION_TABLES = {"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
 
@@ -119,7 +119,7 @@ def read_declaration(folder: Path, pooling: str | None = None) -> Declaration:
         lowercase=bool(settings.get("do_lower_case", False)),
         truncate=truncate,
         hidden_size=hidden_size,
-        dimension=_dimension(folder, hidden_size * len(modes), steps, truncate),
+        dimension=_dimension(folder, hidden_size, modes, steps, truncate),
     )
 
 
@@ -179,7 +179,7 @@ def _inside(folder: Path, path: str) -> Path:
 def _read_pooling(
     folder: Path, config: Mapping[str, Json]
 ) -> tuple[tuple[str, ...], bool, int | None]:
-    """Modes, include_prompt and the size of a token's vector, from a Pooling module's config.json."""
+    """Modes, include_prompt and the size of a token's vector, from Pooling's config.json."""
     declared = config.get("pooling_mode")
     if declared is None:
         flagged = tuple(mode for flag, mode in _POOLING_FLAGS.items() if config.get(flag))
@@ -209,7 +209,7 @@ def _read_pooling(
 
 
 def _read_transformer_settings(folder: Path) -> dict[str, Json]:
-    """`sentence_bert_config.json` or one of its old names, with all that clsearch does not do refused."""
+    """`sentence_bert_config.json`, or one of its old names. Refuses what clsearch does not do."""
     name, settings = "", dict[str, Json]()
     for name in _TRANSFORMER_CONFIGS:
         settings = read_json(folder / name)
@@ -275,7 +275,7 @@ def _read_prompts(folder: Path, options: Mapping[str, Json]) -> tuple[str, str]:
     default = options.get("default_prompt_name")
     if default is not None and default not in prompts:
         raise ModelError(
-            f"{folder / 'config_sentence_transformers.json'}: default prompt {default!r} is not one "
+            f"{folder / 'config_sentence_transformers.json'}: default prompt {default!r} is none "
             f"of its prompts ({', '.join(prompts) or 'none'})"
         )
     if default is not None and not named and "query" not in prompts:
@@ -285,7 +285,7 @@ def _read_prompts(folder: Path, options: Mapping[str, Json]) -> tuple[str, str]:
 
 
 def _max_length(folder: Path, config: Mapping[str, Json], settings: Mapping[str, Json]) -> int:
-    """The limit of a text in tokens: the declared one, else the tokenizer's, else the positions'."""
+    """The limit of a text in tokens: the declared one, else the tokenizer's, else the model's."""
     positions = _positive(folder, config, "max_position_embeddings")
     kind = config.get("model_type")
     table = positions if kind in _POSITION_TABLES else None
@@ -322,13 +322,15 @@ def _hidden_size(folder: Path, config: Mapping[str, Json], declared: int | None)
     return size
 
 
-def _dimension(folder: Path, pooled: int, steps: list[Step], truncate: int | None) -> int:
-    size = pooled
+def _dimension(
+    folder: Path, hidden: int, modes: tuple[str, ...], steps: list[Step], truncate: int | None
+) -> int:
+    size = hidden * len(modes)
     for step in steps:
         if step.takes not in (None, size):
             raise ModelError(
                 f"{folder}: {step.description['type']} takes vectors of {step.takes} dimensions, "
-                f"but what goes in has {size} (another pooling needs another {step.description['type']})"
+                f"but pooling {'+'.join(modes)} leads to {size}: use the declared pooling"
             )
         size = step.gives or size
     return min(size, truncate or size)

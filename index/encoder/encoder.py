@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Encoder:
     """Texts to vectors of unit length, as a model folder declares it.
 
-    A few tokens go through NumPy where it can run the model, many through torch, which is imported on
-    its first use. Threads may share an encoder.
+    A few tokens go through NumPy where it can run the model, many through torch, which is imported
+    on its first use. Threads may share an encoder.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Encoder:
     def load(
         cls, model: str = "embedded", pooling: str | None = None, device: str | None = None
     ) -> "Encoder":
-        """The encoder of `embedded`, of a model folder, or of a hub name with an optional `@revision`.
+        """The encoder of `embedded`, of a model folder, or of a hub name, maybe with `@revision`.
 
-        `pooling` (`cls`, `mean`, `cls+mean`, ...) takes the place of the declared one. `device` is a
-        torch device; without it torch takes CUDA, then MPS, then the CPU.
+        `pooling` (`cls`, `mean`, `cls+mean`, ...) takes the place of the declared one. `device` is
+        a torch device; without it torch takes CUDA, then MPS, then the CPU.
 
         Raises ModelError where the model cannot be loaded or declares what is not known, UsageError
         where `pooling` is none.
@@ -68,7 +68,7 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over everything that changes the vectors. Reads all weights (45 MB in some 40 ms)."""
+        """sha256 over everything that changes the vectors. Reads all weights: 45 MB in 40 ms."""
         return fingerprint(self._declared, self._source.revision, self._files)
 
     @property

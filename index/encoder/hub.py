@@ -76,7 +76,7 @@ def _from_hub(name: str, repository: str, revision: str | None) -> Source:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{name} is no folder, is not in the cache, and cannot be fetched from the hub ({reason}). "
-            "Check the name and the network, or copy the model's folder here and give its path; "
-            "without a name the embedded model is used"
+            f"{name} is no folder, is not in the cache, and cannot be fetched from the hub: "
+            f"{reason}\nCheck the name and the network, or copy the model's folder to this machine "
+            "and give its path. Without a name the embedded model is used"
         ) from error

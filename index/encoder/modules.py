@@ -43,7 +43,7 @@ def unit_length(vectors: Vectors) -> Vectors:
 
 
 def normalize(folder: Path, config: Mapping[str, Json]) -> Step:
-    """`Normalize` in a chain. At the chain's end it changes nothing: clsearch normalises in any case."""
+    """`Normalize` in a chain. At its end it changes nothing: clsearch normalises in any case."""
     _on_sentences(folder, config)
     return Step(unit_length, {"type": "Normalize"})
 
@@ -110,7 +110,7 @@ def layer_norm(folder: Path, config: Mapping[str, Json]) -> Step:
 
 def standardize(values: Vectors, scale: Vectors, shift: Vectors, epsilon: float) -> Vectors:
     """Layer normalisation over the last axis of [..., d]."""
-    centred = values - values.mean(axis=-1, keepdims=True)
+    centred: Vectors = values - values.mean(axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
     centred /= np.sqrt(variance + np.float32(epsilon))
     centred *= scale

@@ -1,7 +1,7 @@
 """Token vectors to one vector per text.
 
-Every mode but `max` is a weighted sum of the token vectors, so pooling is a matrix made here from the
-attention mask; a backend multiplies it with its hidden states, wherever those are.
+Every mode but `max` is a weighted sum of the token vectors, so pooling is a matrix made here from
+the attention mask; a backend multiplies it with its hidden states, wherever those are.
 """
 
 import numpy as np
@@ -45,8 +45,8 @@ def pooling_weights(kept: NDArray[np.bool_], modes: tuple[str, ...]) -> NDArray[
     """The weight of each token, float32 [b, m, t], for the m modes that are weighted sums.
 
     cls is the first kept token, lasttoken the last, mean 1/n each, mean_sqrt_len_tokens 1/sqrt(n)
-    (Reimers and Gurevych, 2019), weightedmean i / sum(i), i counting from 1 at the text's first token,
-    pooled or not (Muennighoff, 2022).
+    (Reimers and Gurevych, 2019), weightedmean i / sum(i), i counting from 1 at the text's first
+    token, pooled or not (Muennighoff, 2022).
     """
     rows, width = kept.shape
     counts = kept.sum(axis=1, keepdims=True)
@@ -70,7 +70,7 @@ def pooling_weights(kept: NDArray[np.bool_], modes: tuple[str, ...]) -> NDArray[
 def concatenate(
     modes: tuple[str, ...], sums: NDArray[np.float32], maximum: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
-    """Weighted sums [b, m, d] and the maximum [b, d] -> [b, len(modes) * d], in the modes' order."""
+    """Weighted sums [b, m, d] and the maximum [b, d] -> [b, len(modes) * d], in modes' order."""
     if maximum is None:
         return sums.reshape(len(sums), -1)
     columns = iter(range(sums.shape[1]))

@@ -1,7 +1,7 @@
 """Text to token ids, by the `tokenizers` library from a model's own tokenizer.json."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +78,8 @@ class Tokenizer:
     def prompt_tokens(self, prompt: str, length: int) -> int:
         """How many tokens at the start of a text with this prompt are the prompt's.
 
-        As sentence-transformers counts: those of the prompt alone with its special tokens, without a
-        special token at the end.
+        As sentence-transformers counts: those of the prompt alone with its special tokens, without
+        a special token at the end.
         """
         if not prompt:
             return 0
@@ -123,9 +123,9 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
 
 
 def _normalizer(
-    normalizer: object, options: dict[str, Json], lowercase: bool
+    normalizer: object, options: Mapping[str, Json], lowercase: bool
 ) -> BertNormalizer | NormalizerSequence | None:
-    """The tokenizer's normalizer, with what tokenizer_config.json and the declaration say of case."""
+    """The tokenizer's normalizer, with what tokenizer_config.json and `lowercase` say of case."""
     if isinstance(normalizer, BertNormalizer):
         accents = options.get("strip_accents", normalizer.strip_accents)
         chinese = options.get("tokenize_chinese_chars", normalizer.handle_chinese_chars)
@@ -143,7 +143,7 @@ def _normalizer(
 
 
 def _pad_id(
-    backend: tokenizers.Tokenizer, options: dict[str, Json], config: dict[str, Json]
+    backend: tokenizers.Tokenizer, options: Mapping[str, Json], config: Mapping[str, Json]
 ) -> int:
     token = options.get("pad_token")
     content = token.get("content") if isinstance(token, dict) else token

@@ -1,5 +1,6 @@
-"""A transformer in torch, for every model that transformers knows. Imported only when it is needed."""
+"""A transformer in torch, for every model that transformers knows. Imported when first needed."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ class TorchTransformer:
 
         Raises ModelError where transformers cannot, or where weights are missing.
         """
-        # Bars and reports on stderr are the caller's affair.
-        transformers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()
+        _be_quiet()
         self._device = torch.device(device or best_device())
         try:
             model, report = transformers.AutoModel.from_pretrained(
@@ -44,12 +43,12 @@ class TorchTransformer:
         if missing or report["mismatched_keys"]:
             names = ", ".join([*missing, *map(str, report["mismatched_keys"])][:3])
             raise ModelError(
-                f"{folder}: the weights do not fit config.json; missing or of another shape: {names}"
+                f"{folder}: the weights do not fit config.json, missing or of other shape: {names}"
             )
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
         self._model: Any = model.eval().to(self._device)
-        self._takes_types = "token_type_ids" in _parameters(self._model)
+        self._takes_types = "token_type_ids" in inspect.signature(self._model.forward).parameters
         # A CPU's caches hold little; a GPU wants long batches.
         self.batch_tokens = 2048 if self._device.type == "cpu" else 65536
 
@@ -98,7 +97,7 @@ def convert_tokenizer(folder: Path) -> tokenizers.Tokenizer:
 
     Raises ModelError where transformers cannot make a fast tokenizer of it.
     """
-    transformers.utils.logging.set_verbosity_error()
+    _be_quiet()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -115,7 +114,8 @@ def _unused(name: str) -> bool:
     return any(name.startswith(part) or f".{part}" in name for part in _UNUSED)
 
 
-def _parameters(model: Any) -> set[str]:
-    import inspect
-
-    return set(inspect.signature(model.forward).parameters)
+def _be_quiet() -> None:
+    """Keep transformers' bars and reports off stderr, which is the command line's."""
+    reports: Any = transformers.utils.logging
+    reports.disable_progress_bar()
+    reports.set_verbosity_error()

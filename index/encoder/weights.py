@@ -9,6 +9,7 @@ import json
 import math
 import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.u
 _LARGEST_HEADER = 100_000_000
 
 CONVERT = (
-    "clsearch reads safetensors only, because a pickle can run code. Convert it once where you trust it:\n"
+    "clsearch reads safetensors only, because a pickle can run code. If you trust it, convert it:\n"
     '  python -c "from transformers import AutoModel; '
     "AutoModel.from_pretrained('{folder}').save_pretrained('{folder}', safe_serialization=True)\""
 )
@@ -46,17 +47,18 @@ class Weights:
                 f"{path} cannot be read as safetensors ({error}): fetch or copy the model again"
             ) from error
 
-    def _checked(self, entry: dict[str, object]) -> tuple[str, tuple[int, ...], int, int]:
-        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]  # type: ignore[misc]
-        shape = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
-        known = _DTYPES.get(str(dtype))
+    def _checked(self, entry: dict[str, Any]) -> tuple[str, tuple[int, ...], int, int]:
+        dtype, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
+        start, end = (int(offset) for offset in entry["data_offsets"])
+        known = _DTYPES.get(dtype)
         if not 0 <= start <= end <= len(self._map) - self._start:
             raise ValueError("a tensor lies outside of the file: it is cut short")
         if known is not None and math.prod(shape) * np.dtype(known).itemsize != end - start:
             raise ValueError("a tensor's size is not that of its shape")
-        return str(dtype), shape, start, end
+        return dtype, shape, start, end
 
     def __contains__(self, name: str) -> bool:
+        """Whether a tensor of that name is there."""
         return name in self._tensors
 
     def names(self) -> list[str]:
