@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import unicodedata
+from collections.abc import Sequence
 
 from ..index.store.snapshot import Snapshot
 
@@ -42,15 +43,15 @@ def terms(query: str) -> list[str]:
     return list(distinct)[:MAX_TERMS]
 
 
-def expression(query: str) -> str:
-    """The FTS5 expression of any string: its words, quoted and ORed; empty where it has none.
+def expression(words: Sequence[str]) -> str:
+    """The FTS5 expression for any of these `terms`; empty where there is none.
 
-    >>> expression('e-mail AND "x')
-    '"e" OR "mail" OR "and" OR "x"'
+    >>> expression(["mail", "and"])
+    '"mail" OR "and"'
     """
-    return " OR ".join(f'"{term}"' for term in terms(query))
+    return " OR ".join(f'"{word}"' for word in words)
 
 
-def search(snapshot: Snapshot, match: str, k: int) -> list[tuple[int, float]]:
-    """The `k` best (passage id, BM25) for an `expression`, best first, ties by id."""
-    return snapshot.match(match, k) if match else []
+def search(snapshot: Snapshot, words: Sequence[str], k: int) -> list[tuple[int, float]]:
+    """The `k` best (passage id, BM25) for any of these `terms`, best first, ties by id."""
+    return snapshot.match(expression(words), k) if words else []

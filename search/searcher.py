@@ -65,8 +65,8 @@ class Searcher:
         the one the index was made with, IndexDamaged where a file of the index is not as written.
         """
 
-        def answer(snapshot: Snapshot, match: str, vector: Vectors | None) -> list[Hit]:
-            return _hits(snapshot, self._rank(snapshot, match, vector, k, mode), match)
+        def answer(snapshot: Snapshot, words: list[str], vector: Vectors | None) -> list[Hit]:
+            return _hits(snapshot, self._rank(snapshot, words, vector, k, mode), words)
 
         return self._ask([query], k, mode, answer)[0]
 
@@ -88,7 +88,7 @@ class Searcher:
                 found = dense.similar(segments, passages, depth, excluded)
                 return [_Ranked(passage, score, {"dense": score}) for passage, score in found]
 
-            return _hits(snapshot, list(_best_of_documents(snapshot, rank, k).values()), "")
+            return _hits(snapshot, list(_best_of_documents(snapshot, rank, k).values()), [])
 
         return self._read(answer)
 
@@ -100,9 +100,9 @@ class Searcher:
         The queries are encoded together and answered from one commit. Errors as of `search`.
         """
 
-        def answer(snapshot: Snapshot, match: str, vector: Vectors | None) -> list[str]:
+        def answer(snapshot: Snapshot, words: list[str], vector: Vectors | None) -> list[str]:
             def rank(depth: int) -> list[_Ranked]:
-                return self._rank(snapshot, match, vector, depth, mode)
+                return self._rank(snapshot, words, vector, depth, mode)
 
             return list(_best_of_documents(snapshot, rank, k))
 
@@ -113,9 +113,9 @@ class Searcher:
         queries: Sequence[str],
         k: int,
         mode: Mode,
-        answer: Callable[[Snapshot, str, Vectors | None], T],
+        answer: Callable[[Snapshot, list[str], Vectors | None], T],
     ) -> list[T]:
-        """`answer` of (snapshot, FTS5 expression, query vector [d]) for each query, in one commit.
+        """`answer` of (snapshot, query's terms, query vector [d]) for each query, in one commit.
 
         The vector is None in lexical mode, which loads no encoder.
         """
@@ -123,12 +123,12 @@ class Searcher:
         for query in queries:
             if not query.strip():
                 raise UsageError("the query is empty: say what to look for, in your own words")
-        matches = [lexical.expression(query) for query in queries]
+        terms = [lexical.terms(query) for query in queries]
         if mode == "lexical":
-            return self._read(lambda snapshot: [answer(snapshot, match, None) for match in matches])
+            return self._read(lambda snapshot: [answer(snapshot, words, None) for words in terms])
 
         encoder = self._encoder or self._load_encoder()
-        while (answers := self._ask_vectors(encoder, queries, matches, answer)) is None:
+        while (answers := self._ask_vectors(encoder, queries, terms, answer)) is None:
             encoder = self._load_encoder()
         return answers
 
@@ -136,8 +136,8 @@ class Searcher:
         self,
         encoder: Encoder,
         queries: Sequence[str],
-        matches: Sequence[str],
-        answer: Callable[[Snapshot, str, Vectors | None], T],
+        terms: Sequence[list[str]],
+        answer: Callable[[Snapshot, list[str], Vectors | None], T],
     ) -> list[T] | None:
         """As `_ask`; None where the index has come to be made with another encoder."""
         # Encoded before the transaction begins, because a writer's commit waits for its end.
@@ -146,7 +146,7 @@ class Searcher:
         def answers(snapshot: Snapshot) -> list[T] | None:
             if snapshot.fingerprint != encoder.fingerprint:
                 return None
-            return [answer(snapshot, *asked) for asked in zip(matches, vectors, strict=True)]
+            return [answer(snapshot, *asked) for asked in zip(terms, vectors, strict=True)]
 
         return self._read(answers)
 
@@ -197,11 +197,11 @@ class Searcher:
         return list(self._segments.values())
 
     def _rank(
-        self, snapshot: Snapshot, match: str, vector: Vectors | None, k: int, mode: Mode
+        self, snapshot: Snapshot, words: list[str], vector: Vectors | None, k: int, mode: Mode
     ) -> list[_Ranked]:
         """The `k` best passages; `vector` is not None but in lexical mode."""
         if vector is None:
-            by_words = lexical.search(snapshot, match, k)
+            by_words = lexical.search(snapshot, words, k)
             return [_Ranked(passage, score, {"lexical": score}) for passage, score in by_words]
 
         from . import dense
@@ -213,7 +213,7 @@ class Searcher:
 
         depth = max(k, FUSED)
         cosines = dict(dense.search(segments, vector, depth, excluded))
-        bm25 = dict(lexical.search(snapshot, match, depth))
+        bm25 = dict(lexical.search(snapshot, words, depth))
         fused = fusion.reciprocal_rank([list(cosines), list(bm25)])[:k]
         cosines |= dense.cosines(segments, vector, [p for p, _ in fused if p not in cosines])
         known = {"dense": cosines, "lexical": bm25}
@@ -243,9 +243,10 @@ def _best_of_documents(
         depth *= 2
 
 
-def _hits(snapshot: Snapshot, ranked: Sequence[_Ranked], match: str) -> list[Hit]:
+def _hits(snapshot: Snapshot, ranked: Sequence[_Ranked], words: list[str]) -> list[Hit]:
     stored = snapshot.passages([one.passage for one in ranked])
     found = [stored[one.passage] for one in ranked]
+    match = lexical.expression(snippets.telling(words))
     marks = snippets.spans(match, [of.passage.text for of in found])
     return [
         Hit(rank, one.score, of.document, of.title, of.passage, one.scores, of.metadata, spans)

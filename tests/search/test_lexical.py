@@ -57,7 +57,7 @@ def table(*texts: str) -> sqlite3.Connection:
 
 def matched(connection: sqlite3.Connection, query: str) -> list[int]:
     """Rows that match, in order; none for an empty expression."""
-    match = expression(query)
+    match = expression(terms(query))
     if not match:
         return []
     rows = connection.execute(
@@ -118,7 +118,7 @@ def test_terms_are_folded_cut_and_distinct() -> None:
 
 def test_operators_are_words(small: sqlite3.Connection) -> None:
     """NOT is looked for, and excludes nothing."""
-    assert expression("x NOT gate") == '"x" OR "not" OR "gate"'
+    assert expression(terms("x NOT gate")) == '"x" OR "not" OR "gate"'
     assert matched(small, "x NOT gate") == [1, 2]
 
 

@@ -2,15 +2,15 @@
 
 import unicodedata
 
-from clsearch.search.lexical import expression
-from clsearch.search.snippets import spans
+from clsearch.search.lexical import expression, terms
+from clsearch.search.snippets import spans, telling
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 def words(query: str, text: str) -> list[str]:
     """The marked words."""
-    return [text[start:end] for start, end in spans(expression(query), [text])[0]]
+    return [text[start:end] for start, end in spans(expression(terms(query)), [text])[0]]
 
 
 def test_stems_case_and_accents() -> None:
@@ -24,7 +24,7 @@ def test_stems_case_and_accents() -> None:
 
 def test_offsets_count_code_points() -> None:
     """Behind an emoji and other characters of several bytes."""
-    assert spans(expression("word"), ["\U0001f600 é word, word"]) == [((4, 8), (10, 14))]
+    assert spans(expression(terms("word")), ["\U0001f600 é word, word"]) == [((4, 8), (10, 14))]
 
 
 def test_each_text_has_its_own() -> None:
@@ -54,14 +54,14 @@ def test_what_sqlite_cannot_hold() -> None:
 @given(st.text(st.characters(), max_size=40))
 def test_any_text_marks_its_own_words(text: str) -> None:
     """Queried by itself, every word is marked: spans rise, never overlap, and hold the words."""
-    marked = spans(expression(text), [text])[0]
+    marked = spans(expression(terms(text)), [text])[0]
     edges = [offset for span in marked for offset in span]
     assert edges == sorted(edges)
     assert all(start < end <= len(text) for start, end in marked)
     rest = list(text)
     for start, end in reversed(marked):
         rest[start:end] = " "
-    assert expression("".join(rest)) == ""
+    assert expression(terms("".join(rest))) == ""
 
 
 @given(st.text(st.characters(categories=["Ll", "Lo", "Mn", "Mc", "Zs"]), max_size=40))
@@ -72,3 +72,9 @@ def test_decomposed_text_marks_the_same_words(text: str) -> None:
     in_nfd = [unicodedata.normalize("NFC", word) for word in words(text, decomposed)]
     assert len(in_nfc) == len(in_nfd)
     assert all(b.startswith(a) or a in b for a, b in zip(in_nfc, in_nfd, strict=True))
+
+
+def test_function_words_are_marked_only_where_there_are_no_others() -> None:
+    """A question is mostly made of them."""
+    assert telling(terms("How do I reset the router?")) == ["reset", "router"]
+    assert telling(terms("To be or ...")) == ["to", "be", "or"]
