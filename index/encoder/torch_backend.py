@@ -14,8 +14,9 @@ from ..errors import ModelError
 from .batches import Batch
 from .modules import Vectors
 
-# Weights that may be missing from a file, for nothing of them reaches the last hidden state.
-_UNUSED = ("pooler.", "decoder.", "lm_head.", "cls.")
+# Weights that may be missing from a file: nothing of them reaches the last hidden state.
+_UNUSED = ("pooler.",)
+_UNUSED_BESIDE_ENCODER = ("decoder.", "lm_head.")
 
 
 class TorchTransformer:
@@ -39,7 +40,8 @@ class TorchTransformer:
             )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError) as error:
             raise ModelError(f"{folder} cannot be loaded by transformers: {error}") from error
-        missing = [name for name in report["missing_keys"] if not _unused(name)]
+        unused = _UNUSED + (_UNUSED_BESIDE_ENCODER if model.config.is_encoder_decoder else ())
+        missing = [name for name in report["missing_keys"] if not name.startswith(unused)]
         if missing or report["mismatched_keys"]:
             names = ", ".join([*missing, *map(str, report["mismatched_keys"])][:3])
             raise ModelError(
@@ -49,6 +51,8 @@ class TorchTransformer:
             model = model.get_encoder()
         self._model: Any = model.eval().to(self._device)
         self._takes_types = "token_type_ids" in inspect.signature(self._model.forward).parameters
+        table = self._model.get_input_embeddings()
+        self._vocabulary = getattr(table, "num_embeddings", None)
         # A CPU's caches hold little; a GPU wants long batches.
         self.batch_tokens = 2048 if self._device.type == "cpu" else 65536
 
@@ -75,6 +79,11 @@ class TorchTransformer:
         return hidden
 
     def _hidden(self, batch: Batch) -> torch.Tensor:
+        if self._vocabulary is not None and batch.ids.max() >= self._vocabulary:
+            raise ModelError(
+                f"the model knows {self._vocabulary} tokens, but its tokenizer gives token "
+                f"{batch.ids.max()}: tokenizer and weights are not of one model"
+            )
         inputs = {
             "input_ids": torch.from_numpy(batch.ids).to(self._device),
             "attention_mask": torch.from_numpy(batch.mask.astype(np.int64)).to(self._device),
@@ -108,10 +117,6 @@ def convert_tokenizer(folder: Path) -> tokenizers.Tokenizer:
             f"{folder}: no tokenizer can be made of its vocabulary: {error}"
         ) from error
     return backend
-
-
-def _unused(name: str) -> bool:
-    return any(name.startswith(part) or f".{part}" in name for part in _UNUSED)
 
 
 def _be_quiet() -> None:

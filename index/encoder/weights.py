@@ -137,4 +137,6 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder} holds its weights as pickle only ({', '.join(pickles)}). "
             + CONVERT.format(folder=folder)
         )
-    raise ModelError(f"{folder} has no weights: model.safetensors is missing")
+    raise ModelError(
+        f"{folder} has no weights: model.safetensors is missing, and clsearch reads nothing else"
+    )
