@@ -74,15 +74,23 @@ def _left_behind(path: Path) -> bool:
 
 @contextmanager
 def named_errors(index: Path) -> Iterator[None]:
-    """Raise SQLite's errors as ours, with the index and the next step.
-
-    A flipped bit can also surface as a value of the wrong type, as text that is no UTF-8 or no
-    JSON: while rows are read, those mean damage too.
-    """
+    """Raise SQLite's errors as ours, with the index and the next step."""
     try:
         yield
     except sqlite3.Error as error:
         raise _named(index, error) from error
+
+
+@contextmanager
+def reading(index: Path) -> Iterator[None]:
+    """As `named_errors`, and values that make no sense are damage too.
+
+    A flipped bit may leave SQLite content, and still give a value of the wrong type, or text that
+    is no UTF-8 or no JSON.
+    """
+    try:
+        with named_errors(index):
+            yield
     except (ValueError, TypeError, KeyError) as error:
         raise IndexDamaged(
             f"the database of the index at {str(index)!r} holds what was never written there "

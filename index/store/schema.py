@@ -7,9 +7,15 @@ from sqlite_utils import Database
 
 from .settings import SCHEMA, read_schema
 
+FULL_TEXT = """
+CREATE VIRTUAL TABLE passages_fts USING fts5(
+    title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2'
+)
+"""
+
 
 def migrate(database: Database, index: Path) -> None:
-    """Bring the database to the schema of this version, inside the transaction of the caller.
+    """Bring the database to the schema of this version, inside a transaction.
 
     Raises `IndexMismatch` where a newer clsearch made it.
     """
@@ -69,13 +75,7 @@ def _m001_first(database: Database) -> None:
     passages.create_index(["document"])
     passages.create_index(["hash"])
     passages.create_index(["segment"])
-    database.execute(
-        """
-        CREATE VIRTUAL TABLE passages_fts USING fts5(
-            title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2'
-        )
-        """
-    )
+    database.execute(FULL_TEXT)
     database.table("segments").create(
         {
             "id": int,

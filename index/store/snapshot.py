@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..config import Options
 from ..errors import IndexMissing, UsageError
 from ..types import Document, Heading, Json, Passage, SegmentRow
-from .connection import connect_to_read, named_errors
+from .connection import connect_to_read, reading
 from .settings import read_schema, read_settings
 
 SEGMENT_COLUMNS = (
@@ -54,7 +54,7 @@ class Snapshot:
         """Begin the transaction on this connection; `open` is the way in."""
         self.index = index
         self._connection = connection
-        with named_errors(index):
+        with reading(index):
             connection.execute("BEGIN")
             if read_schema(connection, index) == 0:
                 raise IndexMissing(
@@ -78,7 +78,7 @@ class Snapshot:
         Raises `IndexMissing`, `IndexMismatch` (a newer schema) or `IndexDamaged`.
         """
         index = Path(index)
-        with named_errors(index):
+        with reading(index):
             connection = connect_to_read(index)
         try:
             return cls(index, connection)
@@ -115,7 +115,7 @@ class Snapshot:
         expression is not one that FTS5 understands.
         """
         try:
-            with named_errors(self.index):
+            with reading(self.index):
                 # Sorted by FTS5's own rank alone, equal scores would stand in no order.
                 rows = self._connection.execute(
                     "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? "
@@ -132,7 +132,7 @@ class Snapshot:
     def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
         """The stored passages of these ids; an id that is not in the index is left out."""
         found = {}
-        with named_errors(self.index):
+        with reading(self.index):
             rows = self._rows(
                 """
                 SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document,
@@ -157,7 +157,7 @@ class Snapshot:
 
     def document(self, document_id: str) -> Document | None:
         """The document of this id, as it was read; None where there is none."""
-        with named_errors(self.index):
+        with reading(self.index):
             rows = self._rows(
                 "SELECT id, title, text, metadata, outline FROM documents WHERE id = ?",
                 (document_id,),
@@ -176,10 +176,14 @@ class Snapshot:
         )
         return [row[0] for row in rows]
 
+    def document_ids(self) -> list[str]:
+        """The ids of all documents, sorted."""
+        return [row[0] for row in self._rows("SELECT id FROM documents ORDER BY id")]
+
     def counts(self) -> Counts:
         """How much there is."""
         row = self._rows(
-            "SELECT (SELECT count(*) FROM sources), (SELECT count(*) FROM documents), "
+            "SELECT (SELECT count(*) FROM sources WHERE hash IS NOT 'holds no text'), (SELECT count(*) FROM documents), "
             "(SELECT count(*) FROM passages), "
             "(SELECT count(*) FROM passages WHERE segment IS NULL), "
             "(SELECT count(*) FROM tombstones)"
@@ -187,12 +191,12 @@ class Snapshot:
         return Counts(*row)
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with named_errors(self.index):
+        with reading(self.index):
             return self._connection.execute(sql, values).fetchall()
 
 
 def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Document:
-    """A document from its columns; the outline holds headings, pages, the first line's number."""
+    """A document from its columns; the outline is what `rows.outline` made."""
     shape = json.loads(outline)
     return Document(
         id=id,
@@ -202,4 +206,5 @@ def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Doc
         headings=tuple(Heading(*heading) for heading in shape["headings"]),
         pages=tuple(shape["pages"]),
         line=shape["line"],
+        lined=shape["lined"],
     )

@@ -1,8 +1,8 @@
 """Vectors on disk: which are nearest to a query? One immutable FAISS file is a segment."""
 
 from .build import build
-from .kinds import choose
+from .kinds import FAISS_VERSION, choose
 from .search import search, vectors
 from .segment import Segment
 
-__all__ = ["Segment", "build", "choose", "search", "vectors"]
+__all__ = ["FAISS_VERSION", "Segment", "build", "choose", "search", "vectors"]

@@ -5,6 +5,7 @@ from typing import Any
 import faiss
 
 FLAT_FP16 = "flat-fp16"
+FAISS_VERSION: str = faiss.__version__
 
 
 def choose(passages: int) -> str:

@@ -32,11 +32,11 @@ def vectors(
     segments: Sequence[Segment], ids: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Those of `ids` that a segment holds, in the order given, and their vectors `[m, d]`."""
-    found: dict[int, NDArray[np.float32]] = {}
-    for segment in segments:
-        here = ids[segment.holds(ids)]
-        found.update(zip(here.tolist(), segment.vectors(here), strict=True))
-    kept = [key for key in ids.tolist() if key in found]
     dimension = segments[0].row.dimension if segments else 0
-    stacked = np.array([found[key] for key in kept], np.float32).reshape(len(kept), dimension)
-    return np.array(kept, np.int64), stacked
+    gathered = np.empty((len(ids), dimension), np.float32)
+    found = np.zeros(len(ids), np.bool_)
+    for segment in segments:
+        here = segment.holds(ids) & ~found
+        gathered[here] = segment.vectors(ids[here])
+        found |= here
+    return ids[found], gathered[found]

@@ -1,0 +1,382 @@
+"""Documents to passages to vectors, a batch at a time: what sync, add and repair share."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import vectors
+from .passages import encoded_text, split
+from .store import documents, manifest, passages, sources
+from .store.rows import PassageRow, SourceRow
+from .store.store import Store
+from .types import Document, Json, Passage, SegmentRow, Skipped
+from .vectors import Segment
+
+# A commit is due after so many passages, or documents, or characters, or seconds: what an
+# interrupted run does again at most, and what it holds in memory.
+PASSAGES = 2_000
+DOCUMENTS = 5_000
+CHARACTERS = 16_000_000
+SECONDS = 30.0
+
+# So many texts go to the encoder at once: enough for it to sort them by length.
+SLICE = 512
+
+
+class EncoderLike(Protocol):
+    """What an index asks of an encoder; `clsearch.Encoder` is one. Vectors are of unit length."""
+
+    @property
+    def name(self) -> str:
+        """What loads it again: `embedded`, a folder or a hub name."""
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+
+    @property
+    def room(self) -> int:
+        """Tokens left for a passage's text."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over everything that changes the vectors."""
+
+    @property
+    def declaration(self) -> Mapping[str, Json]:
+        """What the encoder is made of, as JSON."""
+
+    def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors `[n, dimension]`."""
+
+    def token_spans(self, text: str) -> Sequence[tuple[int, int]]:
+        """[start, end) of each token in code points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `total` counts the files that were found; None where nobody can know."""
+
+    files: int
+    total: int | None
+    documents: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What a run changed.
+
+    The first four count documents. `encoded` counts passages that went through the encoder,
+    `reused` those of new and changed documents that did not, since their vector was there.
+    `ignored` counts files of a kind that holds no text. `recovered` says what was found when the
+    index was opened.
+    """
+
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    encoded: int = 0
+    reused: int = 0
+    ignored: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    recovered: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of a `SyncReport` while they grow."""
+
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    encoded: int = 0
+    reused: int = 0
+    ignored: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def report(self, recovered: tuple[str, ...]) -> SyncReport:
+        """The counts, final."""
+        return SyncReport(
+            self.added,
+            self.updated,
+            self.removed,
+            self.unchanged,
+            self.encoded,
+            self.reused,
+            self.ignored,
+            tuple(self.skipped),
+            recovered,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to become of one document; `passages` pairs the new ones with the row they keep."""
+
+    key: int
+    source: int | None
+    mtime: float | None
+    document: Document
+    passages: list[tuple[Passage, str, PassageRow | None]]
+    dropped: list[int]
+
+
+class Batch:
+    """Changes that wait for the next commit. Nothing is lost or half done where it is dropped."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: EncoderLike,
+        tally: Tally,
+        encoded: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`encoded` is called after each slice of texts that went through the encoder."""
+        self.store = store
+        self.tally = tally
+        self._encoder = encoder
+        self._after_slice = encoded
+        self._next_key = documents.next_key(store)
+        self._next_source = sources.next_id(store)
+        self._opened: dict[int, Segment] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._plans: dict[str, _Plan] = {}
+        self._sources: dict[str, SourceRow] = {}
+        self._gone: list[int] = []
+        self._gone_sources: list[int] = []
+        self._texts: dict[str, str] = {}
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._copies: dict[str, tuple[int, int]] = {}
+        self._count = 0
+        self._characters = 0
+        self._since = time.monotonic()
+
+    def source(self, name: str) -> SourceRow | None:
+        """The row of a file as it will be."""
+        return self._sources.get(name) or sources.find(self.store, name)
+
+    def new_source_id(self) -> int:
+        """An id for a file that was never read."""
+        self._next_source += 1
+        return self._next_source - 1
+
+    def put_source(self, row: SourceRow) -> None:
+        """Insert or replace the row of a file."""
+        self._sources[row.name] = row
+        self._flush_if_due()
+
+    def key_of(self, document_id: str) -> int | None:
+        """The key of a document as it will be, None where there is none."""
+        plan = self._plans.get(document_id)
+        if plan:
+            return plan.key
+        row = documents.find(self.store, document_id)
+        return row.key if row else None
+
+    def put(self, document: Document, source: int | None, mtime: float | None) -> int:
+        """Add a document, or bring it up to date -> its key. It is committed whole, now or later.
+
+        The document must be `documents.storable`.
+        """
+        if document.id in self._plans:
+            self.flush()
+        row = documents.find(self.store, document.id)
+        if row is None:
+            key = self._next_key
+            self._next_key += 1
+            self._plan(key, source, mtime, document, [])
+            self.tally.added += 1
+        else:
+            key = row.key
+            same = row.hash == documents.content_hash(documents.columns(document))
+            if same and row.source == source:
+                self.tally.unchanged += 1
+                return key
+            self._plan(key, source, mtime, document, passages.of_document(self.store, key))
+            self.tally.updated += 1
+        self._flush_if_due()
+        return key
+
+    def _plan(
+        self,
+        key: int,
+        source: int | None,
+        mtime: float | None,
+        document: Document,
+        old: list[PassageRow],
+    ) -> None:
+        by_hash: dict[str, list[PassageRow]] = {}
+        for row in reversed(old):
+            by_hash.setdefault(row.hash, []).append(row)
+        planned: list[tuple[Passage, str, PassageRow | None]] = []
+        encoder = self._encoder
+        limit = passage_limit(encoder, document.title)
+        for passage in split(document, encoder.token_spans, limit):
+            text = encoded_text(document.title, passage.text)
+            hash = text_hash(text)
+            kept = by_hash[hash].pop() if by_hash.get(hash) else None
+            planned.append((passage, hash, kept))
+            if kept is None or kept.segment is None:
+                self._want(hash, text)
+                self._count += 1
+            else:
+                self.tally.reused += 1
+        dropped = [row.id for rows in by_hash.values() for row in rows]
+        self._plans[document.id] = _Plan(key, source, mtime, document, planned, dropped)
+        self._characters += len(document.text)
+
+    def _want(self, hash: str, text: str) -> None:
+        """See to it that there is a vector for this text when the batch is committed."""
+        if hash in self._vectors or hash in self._texts or hash in self._copies:
+            self.tally.reused += 1
+            return
+        held = passages.with_vector(self.store, hash)
+        if held:
+            self._copies[hash] = held
+            self.tally.reused += 1
+            return
+        self._texts[hash] = text
+        if len(self._texts) >= SLICE:
+            self._encode()
+
+    def _encode(self) -> None:
+        if not self._texts:
+            return
+        encoded = self._encoder.encode_passages(list(self._texts.values()))
+        self._vectors.update(zip(self._texts, encoded, strict=True))
+        self.tally.encoded += len(self._texts)
+        self._texts.clear()
+        self._after_slice()
+
+    def remove(self, key: int) -> None:
+        """Remove a document that is stored, not one that waits here."""
+        self._gone.append(key)
+        self.tally.removed += 1
+        self._flush_if_due()
+
+    def remove_source(self, id: int) -> None:
+        """Remove the row of a file whose documents are removed."""
+        self._gone_sources.append(id)
+
+    def encode_waiting(self) -> None:
+        """Give a vector to all passages that have none, from the text in the database."""
+        self.flush()
+        while rows := passages.waiting(self.store, PASSAGES):
+            key, document = 0, None
+            for row_key, row in rows:
+                if document is None or key != row_key:
+                    key, document = row_key, documents.read(self.store, row_key)
+                text = document.text[row.start : row.end]
+                self._want(row.hash, encoded_text(document.title, text))
+            self._encode()
+            ids = [row.id for _, row in rows]
+            segment = self._write(ids, [row.hash for _, row in rows])
+            with self.store.transaction():
+                passages.give_vectors(self.store, ids, manifest.add_segment(self.store, segment))
+            self._clear()
+
+    def _flush_if_due(self) -> None:
+        changes = len(self._plans) + len(self._gone) + len(self._sources)
+        if (
+            self._count >= PASSAGES
+            or changes >= DOCUMENTS
+            or self._characters >= CHARACTERS
+            or time.monotonic() - self._since >= SECONDS
+        ):
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what waits, in one transaction; nothing where nothing does."""
+        if not (self._plans or self._sources or self._gone or self._gone_sources):
+            return
+        self._encode()
+        next_id = passages.next_id(self.store)
+        fresh: dict[int, str] = {}
+        ids: list[list[int]] = []
+        for plan in self._plans.values():
+            ids.append([])
+            for _, hash, kept in plan.passages:
+                id = kept.id if kept else next_id
+                next_id += kept is None
+                ids[-1].append(id)
+                if kept is None or kept.segment is None:
+                    fresh[id] = hash
+        order = sorted(fresh)
+        written = self._write(order, [fresh[id] for id in order]) if order else None
+        store = self.store
+        with store.transaction():
+            for row in self._sources.values():
+                sources.write(store, row)
+            segment = manifest.add_segment(store, written) if written else 0
+            for plan, plan_ids in zip(self._plans.values(), ids, strict=True):
+                self._commit(plan, plan_ids, segment)
+            for key in self._gone:
+                documents.remove(store, key)
+            for id in self._gone_sources:
+                sources.remove(store, id)
+        self._clear()
+
+    def _commit(self, plan: _Plan, ids: list[int], segment: int) -> None:
+        store, title = self.store, plan.document.title
+        documents.write(store, plan.key, plan.source, plan.mtime, plan.document)
+        passages.remove(store, plan.dropped)
+        for id, (passage, hash, kept) in zip(ids, plan.passages, strict=True):
+            if kept is None:
+                passages.insert(store, id, plan.key, title, passage, hash, segment)
+                continue
+            passages.move(store, kept, title, passage)
+            if kept.segment is None:
+                passages.give_vectors(store, [id], segment)
+
+    def _write(self, ids: list[int], hashes: list[str]) -> SegmentRow:
+        """A segment file, durable and in no manifest yet; ids ascend."""
+        copied: dict[int, list[tuple[str, int]]] = {}
+        for hash, (segment, id) in self._copies.items():
+            copied.setdefault(segment, []).append((hash, id))
+        for segment, pairs in copied.items():
+            found = self._segment(segment).vectors(np.array([id for _, id in pairs], np.int64))
+            self._vectors.update(zip((hash for hash, _ in pairs), found, strict=True))
+        stacked = np.stack([self._vectors[hash] for hash in hashes])
+        return write_segment(
+            self.store, np.array(ids, np.int64), stacked, self._encoder.fingerprint
+        )
+
+    def _segment(self, id: int) -> Segment:
+        if id not in self._opened:
+            row = manifest.live_segments(self.store)[id]
+            self._opened[id] = Segment.open(self.store.index, row)
+        return self._opened[id]
+
+
+def passage_limit(encoder: EncoderLike, title: str) -> int:
+    """Tokens left for a passage below its document's title; at least half, however long that is."""
+    above = len(encoder.token_spans(title + "\n")) if title else 0
+    return max(encoder.room - above, encoder.room // 2, 1)
+
+
+def text_hash(encoded: str) -> str:
+    """SHA-256 of the text that an encoder is given: equal texts share a vector."""
+    return hashlib.sha256(encoded.encode()).hexdigest()
+
+
+def write_segment(
+    store: Store, ids: NDArray[np.int64], stacked: NDArray[np.float32], fingerprint: str
+) -> SegmentRow:
+    """Make a segment of vectors `[n, d]`, durable and in no manifest yet; `ids` `[n]` ascend."""
+    dimension = stacked.shape[1]
+    kind = vectors.choose(len(ids))
+    data = vectors.build([(ids, stacked)], dimension, kind)
+    name, digest = manifest.write_segment(store.index, data)
+    return SegmentRow(
+        name, kind, len(ids), dimension, len(data), digest, vectors.FAISS_VERSION, fingerprint
+    )

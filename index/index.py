@@ -1,0 +1,282 @@
+"""The write entry: Index."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .batch import Batch, EncoderLike, Progress, SyncReport, Tally
+from .config import Options
+from .encoder import Encoder
+from .errors import IndexMismatch, UsageError
+from .files import DATABASE
+from .merge import merge_all, merge_small
+from .reencode import reencode
+from .repair import repair
+from .store import documents as stored
+from .store import manifest, sources
+from .store.connection import named_errors
+from .store.settings import Settings
+from .store.store import Store
+from .sync import sync
+from .types import Document
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeReport:
+    """Segments, tombstones and bytes on disk, before and after."""
+
+    segments_before: int
+    tombstones_before: int
+    bytes_before: int
+    segments: int
+    tombstones: int
+    bytes: int
+
+
+class Index:
+    """An index, open for writing: one process at a time. Readers use `clsearch.Searcher`.
+
+    A context manager. All that a method did is committed when it returns. `recovered` says what an
+    earlier run left behind and what became of it.
+    """
+
+    def __init__(self, store: Store, encoder: EncoderLike | None) -> None:
+        """Of an open store; `open` is the way in."""
+        self.path = store.index
+        self._store = store
+        self._encoder = encoder
+        self.recovered: tuple[str, ...] = manifest.recover(store)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        model: str | None = None,
+        pooling: str | None = None,
+        encoder: EncoderLike | None = None,
+    ) -> "Index":
+        """Open the index in the folder `path`, and make it where missing.
+
+        A new index is made with `model` (`embedded`, a folder or a hub name) and `pooling`, or with
+        an `encoder` of your own; one that exists opens with what it was made with, and the
+        arguments are only compared. Its encoder is loaded when the first method needs it.
+
+        Raises `IndexLocked` where another process writes, `IndexMismatch` where the index was made
+        by another encoder or a newer clsearch, `IndexDamaged`, `IndexUnwritable`, `ModelError`.
+        """
+        path = Path(path)
+        if not _is_made(path) and encoder is None:
+            # Before anything is on the disk: a model that is not there makes no index.
+            encoder = Encoder.load(model or Options().model, pooling)
+        store = Store.open(path)
+        try:
+            if store.is_new:
+                assert encoder is not None
+                store.create(_settings(encoder, pooling))
+            elif encoder is None and (model or pooling):
+                encoder = _load(store, model, pooling)
+            if encoder is not None:
+                _compare(store, encoder)
+            with named_errors(path):
+                return cls(store, encoder)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the index; another process may write."""
+        self._store.close()
+
+    def __enter__(self) -> "Index":
+        """Nothing more: the index is open."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the index."""
+        self.close()
+
+    @property
+    def encoder(self) -> EncoderLike:
+        """The encoder that the index was made with; loaded on first use.
+
+        Raises `IndexMismatch` where today's model is not the one of then.
+        """
+        if self._encoder is None:
+            encoder = _load(self._store, None, None)
+            _compare(self._store, encoder)
+            self._encoder = encoder
+        return self._encoder
+
+    def sync(
+        self,
+        sources: Sequence[str | Path],
+        prune: bool = True,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SyncReport:
+        """Make the index say what these files and folders say now.
+
+        New and changed documents are read and encoded, unchanged ones cost a stat, vanished ones
+        leave (not with `prune=False`). A document's id is its path relative to the folder that
+        holds the index folder. What cannot be read is in the report's `skipped`, and what the index
+        has of it stays. Commits as it goes: an interrupted run goes on where it stopped.
+
+        Raises `SourceError`, before anything changes, where a source is missing.
+        """
+        with named_errors(self.path):
+            tally = sync(self._store, self.encoder, sources, prune, progress)
+            merge_small(self._store)
+        return tally.report(self.recovered)
+
+    def add(self, documents: Iterable[Mapping[str, Any] | Document]) -> SyncReport:
+        """Add documents, or bring those of the same id up to date.
+
+        Mappings have "id" and "text", and may have "title" and "metadata" (a mapping that JSON can
+        hold). They belong to no source: `sync` leaves them alone. Commits as it goes.
+
+        Raises `UsageError` at the first that is none; those before it may be committed.
+        """
+        tally = Tally()
+        with named_errors(self.path):
+            batch = Batch(self._store, self.encoder, tally)
+            batch.encode_waiting()
+            for number, given in enumerate(documents):
+                batch.put(stored.storable(checked(given, number)), source=None, mtime=None)
+            batch.flush()
+            merge_small(self._store)
+        return tally.report(self.recovered)
+
+    def remove(self, document_ids: Sequence[str]) -> int:
+        """Remove documents by id, in one commit -> how many there were.
+
+        Where a file or record is still in its source, the next `sync` brings it back.
+        """
+        if isinstance(document_ids, str):
+            raise UsageError(f"a list of ids was expected, not one string: [{document_ids!r}]")
+        store = self._store
+        with named_errors(self.path):
+            rows = [stored.find(store, id) for id in dict.fromkeys(document_ids)]
+            found = [row for row in rows if row]
+            if found:
+                with store.transaction():
+                    for row in found:
+                        stored.remove(store, row.key)
+                    for source in {row.source for row in found if row.source is not None}:
+                        sources.forget(store, source)
+        return len(found)
+
+    def optimize(self) -> OptimizeReport:
+        """Merge all segments into one without deleted passages, and give free space back."""
+        store = self._store
+        before = _size(store)
+        with named_errors(self.path):
+            merge_all(store)
+            store.compact()
+        return OptimizeReport(*before, *_size(store))
+
+    def reencode(
+        self,
+        model: str | None = None,
+        pooling: str | None = None,
+        encoder: EncoderLike | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SyncReport:
+        """Encode everything again, from the text in the index, with another model.
+
+        Without arguments: with the model of the same name as it is today. One commit at the end
+        switches over; interrupted, nothing has changed. Needs none of the sources.
+        """
+        if encoder is None:
+            encoder = _load(self._store, model, pooling)
+        with named_errors(self.path):
+            options = Options(encoder.name, pooling)
+            tally = reencode(self._store, encoder, options, progress)
+        self._encoder = encoder
+        return tally.report(self.recovered)
+
+    def repair(self) -> SyncReport:
+        """Put right what `clsearch.index.check.check` finds, from the text in the index."""
+        with named_errors(self.path):
+            tally, messages = repair(self._store, self.encoder)
+        return tally.report(self.recovered + messages)
+
+
+def checked(given: Mapping[str, Any] | Document, number: int) -> Document:
+    """A document from what a caller gave as the `number`th, counted from 0.
+
+    Raises `UsageError` naming what is wrong.
+    """
+    if isinstance(given, Document):
+        return given
+    where = f"document {number}"
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{where} is no mapping and no Document: {type(given).__name__}")
+    unknown = set(given) - {"id", "title", "text", "metadata"}
+    if unknown:
+        raise UsageError(
+            f"{where} has the unknown key {min(map(repr, unknown))}; "
+            "there are id, title, text and metadata: put all else into metadata"
+        )
+    values = {"title": "", "metadata": {}, **given}
+    for key in ("id", "text", "title"):
+        if not isinstance(values.get(key), str):
+            raise UsageError(f"{where}: {key!r} must be a string, not {values.get(key)!r:.60}")
+    if not values["id"]:
+        raise UsageError(f"{where}: 'id' must not be empty")
+    metadata = values["metadata"]
+    try:
+        json.dumps(metadata, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: 'metadata' is not JSON: {error}") from error
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        raise UsageError(f"{where}: 'metadata' must be a mapping with strings for keys")
+    return Document(values["id"], values["title"], values["text"], metadata)
+
+
+def _is_made(path: Path) -> bool:
+    """Whether there is a database that is more than an empty file."""
+    try:
+        return (path / DATABASE).stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _settings(encoder: EncoderLike, pooling: str | None) -> Settings:
+    return Settings(Options(encoder.name, pooling), encoder.fingerprint, dict(encoder.declaration))
+
+
+def _load(store: Store, model: str | None, pooling: str | None) -> Encoder:
+    """The encoder that the index was made with, but for what is named."""
+    made = store.settings.options
+    if model is None:
+        return Encoder.load(made.model, pooling or made.pooling)
+    return Encoder.load(model, pooling)
+
+
+def _compare(store: Store, encoder: EncoderLike) -> None:
+    made = store.settings
+    if made.fingerprint == encoder.fingerprint:
+        return
+    asked = f" --model {shlex.quote(encoder.name)}" if encoder.name != made.options.model else ""
+    raise IndexMismatch(
+        f"the index at {str(store.index)!r} was made with the encoder {made.options.model!r} "
+        f"({made.fingerprint[:12]}), not with {encoder.name!r} ({encoder.fingerprint[:12]}) as it "
+        f"is now. Run `clsearch index --reencode{asked}` to encode it again, from the text it "
+        "holds, or name another folder with --index."
+    )
+
+
+def _size(store: Store) -> tuple[int, int, int]:
+    live = manifest.live_segments(store)
+    with named_errors(store.index):
+        tombstones = store.database.execute("SELECT count(*) FROM tombstones").fetchone()[0]
+    size = (store.index / DATABASE).stat().st_size + sum(row.bytes for row in live.values())
+    return len(live), tombstones, size

@@ -1,0 +1,145 @@
+"""The table `documents`: what was read, whole, so that every vector can be made again from it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..types import Document, Heading, Json
+from . import passages
+from .rows import DocumentRow, outline
+from .snapshot import restored
+from .store import Store
+
+
+def storable(document: Document) -> Document:
+    """The document as SQLite and JSON can hold it, with every offset still right.
+
+    A lone surrogate, which no UTF-8 can hold, becomes U+FFFD; a number that is not finite, null.
+    """
+    return replace(
+        document,
+        id=_text(document.id),
+        title=_text(document.title),
+        text=_text(document.text),
+        metadata={_text(key): _json(value) for key, value in document.metadata.items()},
+        headings=tuple(Heading(h.start, h.level, _text(h.text)) for h in document.headings),
+    )
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
+
+
+def _json(value: Json) -> Json:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, dict):
+        return {_text(key): _json(item) for key, item in value.items()}
+    return value
+
+
+def columns(document: Document) -> tuple[str, str, str, str]:
+    """(title, metadata, outline, text) as they are stored."""
+    metadata = json.dumps(dict(document.metadata), ensure_ascii=False)
+    return document.title, metadata, outline(document), document.text
+
+
+def content_hash(stored: tuple[str, str, str, str]) -> str:
+    """SHA-256 over (title, metadata, outline, text), each with its length before it."""
+    digest = hashlib.sha256()
+    for column in stored:
+        data = column.encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def find(store: Store, id: str) -> DocumentRow | None:
+    """The row of a document, None where there is none."""
+    row = store.database.execute(
+        "SELECT key, source, hash FROM documents WHERE id = ?", (id,)
+    ).fetchone()
+    return DocumentRow(*row) if row else None
+
+
+def read(store: Store, key: int) -> Document:
+    """A document by its key."""
+    row = store.database.execute(
+        "SELECT id, title, text, metadata, outline FROM documents WHERE key = ?", (key,)
+    ).fetchone()
+    return restored(*row)
+
+
+def keys(store: Store) -> Iterator[int]:
+    """The keys of all documents, ascending; rows may be written while it is read."""
+    last = 0
+    while True:
+        sql = "SELECT key FROM documents WHERE key > ? ORDER BY key LIMIT 1000"
+        found = [row[0] for row in store.database.execute(sql, (last,))]
+        if not found:
+            return
+        yield from found
+        last = found[-1]
+
+
+def keys_of(store: Store, source: int) -> list[int]:
+    """The keys of a source's documents."""
+    sql = "SELECT key FROM documents WHERE source = ? ORDER BY key"
+    return [row[0] for row in store.database.execute(sql, (source,))]
+
+
+def count_of(store: Store, source: int) -> int:
+    """How many documents a source has."""
+    sql = "SELECT count(*) FROM documents WHERE source = ?"
+    count: int = store.database.execute(sql, (source,)).fetchone()[0]
+    return count
+
+
+def next_key(store: Store) -> int:
+    """A key above all others."""
+    sql = "SELECT coalesce(max(key), 0) + 1 FROM documents"
+    key: int = store.database.execute(sql).fetchone()[0]
+    return key
+
+
+def write(
+    store: Store, key: int, source: int | None, mtime: float | None, document: Document
+) -> None:
+    """Insert a document or write over it, inside a transaction. `mtime` in seconds, of its file."""
+    stored = columns(document)
+    title, metadata, shape, text = stored
+    store.database.execute(
+        "INSERT INTO documents (key, id, source, title, metadata, outline, hash, mtime, size, text)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+        "source = excluded.source, title = excluded.title, metadata = excluded.metadata, "
+        "outline = excluded.outline, hash = excluded.hash, mtime = excluded.mtime, "
+        "size = excluded.size, text = excluded.text",
+        (
+            key,
+            document.id,
+            source,
+            title,
+            metadata,
+            shape,
+            content_hash(stored),
+            mtime,
+            len(text.encode()),
+            text,
+        ),
+    )
+
+
+def remove(store: Store, key: int) -> None:
+    """Remove a document with its passages, inside a transaction."""
+    passages.remove(store, [row.id for row in passages.of_document(store, key)])
+    store.database.execute("DELETE FROM documents WHERE key = ?", (key,))

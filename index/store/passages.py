@@ -1,0 +1,89 @@
+"""The table `passages`: spans of documents, and which segment holds the vector of each."""
+
+from collections.abc import Sequence
+
+from ..types import Passage
+from . import fulltext
+from .rows import PassageRow
+from .store import Store
+
+COLUMNS = 'id, start, "end", line, page, heading, hash, segment'  # as PassageRow
+
+
+def of_document(store: Store, key: int) -> list[PassageRow]:
+    """The passages of a document, in the order of its text."""
+    sql = f"SELECT {COLUMNS} FROM passages WHERE document = ? ORDER BY start, id"
+    return [PassageRow(*row) for row in store.database.execute(sql, (key,))]
+
+
+def waiting(store: Store, limit: int) -> list[tuple[int, PassageRow]]:
+    """(document key, passage) of passages that wait for a vector, by id; `limit` at most."""
+    rows = store.database.execute(
+        f"SELECT document, {COLUMNS} FROM passages WHERE segment IS NULL ORDER BY id LIMIT ?",
+        (limit,),
+    )
+    return [(row[0], PassageRow(*row[1:])) for row in rows]
+
+
+def with_vector(store: Store, hash: str) -> tuple[int, int] | None:
+    """(segment, passage id) of any passage of this hash that has a vector."""
+    row = store.database.execute(
+        "SELECT segment, id FROM passages WHERE hash = ? AND segment IS NOT NULL LIMIT 1", (hash,)
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def next_id(store: Store) -> int:
+    """An id that no passage ever had."""
+    row = store.database.execute(
+        "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'passages'"
+    ).fetchone()
+    return int(row[0]) if row else 1
+
+
+def insert(
+    store: Store, id: int, key: int, title: str, passage: Passage, hash: str, segment: int
+) -> None:
+    """Insert a passage of document `key` whose vector is in `segment`, inside a transaction."""
+    store.database.execute(
+        f"INSERT INTO passages (document, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            key,
+            id,
+            passage.start,
+            passage.end,
+            passage.line,
+            passage.page,
+            passage.heading,
+            hash,
+            segment,
+        ),
+    )
+    fulltext.write(store, id, title, passage.heading, passage.text)
+
+
+def move(store: Store, row: PassageRow, title: str, passage: Passage) -> None:
+    """Give a passage whose text stayed its new place and heading, inside a transaction."""
+    store.database.execute(
+        'UPDATE passages SET start = ?, "end" = ?, line = ?, page = ?, heading = ? WHERE id = ?',
+        (passage.start, passage.end, passage.line, passage.page, passage.heading, row.id),
+    )
+    fulltext.rewrite(store, row.id, title, passage.heading, passage.text)
+
+
+def give_vectors(store: Store, ids: Sequence[int], segment: int) -> None:
+    """Say that `segment` holds the vectors of these passages, inside a transaction."""
+    for id in ids:
+        store.database.execute("UPDATE passages SET segment = ? WHERE id = ?", (segment, id))
+
+
+def remove(store: Store, ids: Sequence[int]) -> None:
+    """Remove passages, inside a transaction; a tombstone stays where a segment holds a vector."""
+    for id in ids:
+        store.database.execute(
+            "INSERT INTO tombstones (passage, segment) "
+            "SELECT id, segment FROM passages WHERE id = ? AND segment IS NOT NULL",
+            (id,),
+        )
+        fulltext.remove(store, id)
+        store.database.execute("DELETE FROM passages WHERE id = ?", (id,))

@@ -1,0 +1,55 @@
+"""The table `sources`: the files that were read, and how they looked then."""
+
+from collections.abc import Iterator
+
+from .rows import SourceRow
+from .store import Store
+
+COLUMNS = "id, name, root, mtime_ns, size, hash"  # as SourceRow
+
+
+def find(store: Store, name: str) -> SourceRow | None:
+    """The row of a file, None where it was never read."""
+    row = store.database.execute(
+        f"SELECT {COLUMNS} FROM sources WHERE name = ?", (name,)
+    ).fetchone()
+    return SourceRow(*row) if row else None
+
+
+def every(store: Store) -> Iterator[SourceRow]:
+    """All rows, by name."""
+    for row in store.database.execute(f"SELECT {COLUMNS} FROM sources ORDER BY name"):
+        yield SourceRow(*row)
+
+
+def next_id(store: Store) -> int:
+    """An id above all others."""
+    found: int = store.database.execute("SELECT coalesce(max(id), 0) + 1 FROM sources").fetchone()[
+        0
+    ]
+    return found
+
+
+def write(store: Store, row: SourceRow) -> None:
+    """Insert or replace a row, inside a transaction."""
+    store.database.execute(
+        f"INSERT INTO sources ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+        "root = excluded.root, mtime_ns = excluded.mtime_ns, size = excluded.size, "
+        "hash = excluded.hash",
+        (row.id, row.name, row.root, row.mtime_ns, row.size, row.hash),
+    )
+
+
+def remove(store: Store, id: int) -> None:
+    """Remove a row whose documents are gone, inside a transaction."""
+    store.database.execute("DELETE FROM sources WHERE id = ?", (id,))
+
+
+def forget(store: Store, id: int) -> None:
+    """Have the file read again at the next sync; a row with no documents left goes."""
+    store.database.execute("UPDATE sources SET mtime_ns = NULL, hash = NULL WHERE id = ?", (id,))
+    store.database.execute(
+        "DELETE FROM sources WHERE id = ? AND id NOT IN "
+        "(SELECT source FROM documents WHERE source = ?)",
+        (id, id),
+    )
