@@ -1,5 +1,6 @@
 """The write side, and what both sides stand on."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,17 +19,17 @@ __all__ = [
     "SyncReport",
 ]
 
+HOMES = {
+    "types": ("Document",),
+    "encoder": ("Encoder",),
+    "batch": ("EncoderLike", "Progress", "SyncReport"),
+    "index": ("Index", "OptimizeReport"),
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import on first use (PEP 562): whoever reads a part of this package loads that part only."""
-    if name == "Document":
-        from . import types as module
-    elif name == "Encoder":
-        from . import encoder as module
-    elif name in ("Index", "OptimizeReport"):
-        from . import index as module
-    elif name in ("EncoderLike", "Progress", "SyncReport"):
-        from . import batch as module
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(module, name)
+    for module, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

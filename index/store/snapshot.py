@@ -183,8 +183,8 @@ class Snapshot:
     def counts(self) -> Counts:
         """How much there is."""
         row = self._rows(
-            "SELECT (SELECT count(*) FROM sources WHERE hash IS NOT 'holds no text'), (SELECT count(*) FROM documents), "
-            "(SELECT count(*) FROM passages), "
+            "SELECT (SELECT count(*) FROM sources WHERE hash IS NOT 'holds no text'), "
+            "(SELECT count(*) FROM documents), (SELECT count(*) FROM passages), "
             "(SELECT count(*) FROM passages WHERE segment IS NULL), "
             "(SELECT count(*) FROM tombstones)"
         )[0]
