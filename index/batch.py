@@ -151,8 +151,9 @@ class Batch:
 
     def _clear(self) -> None:
         self._plans: dict[str, _Plan] = {}
+        self._planned: set[int] = set()
         self._sources: dict[str, SourceRow] = {}
-        self._gone: list[int] = []
+        self._gone: dict[int, None] = {}
         self._gone_sources: list[int] = []
         self._texts: dict[str, str] = {}
         self._vectors: dict[str, NDArray[np.float32]] = {}
@@ -191,6 +192,9 @@ class Batch:
         if document.id in self._plans:
             self.flush()
         row = documents.find(self.store, document.id)
+        if row and row.key in self._gone:
+            self.flush()
+            row = None
         if row is None:
             key = self._next_key
             self._next_key += 1
@@ -206,6 +210,13 @@ class Batch:
             self.tally.updated += 1
         self._flush_if_due()
         return key
+
+    def renew(self, key: int) -> None:
+        """Split a stored document again, and put right what the database says of it."""
+        document, source, mtime = documents.salvage_with_source(self.store, key)
+        self._plan(key, source, mtime, document, passages.of_document(self.store, key))
+        self.tally.updated += 1
+        self._flush_if_due()
 
     def _plan(
         self,
@@ -233,6 +244,7 @@ class Batch:
                 self.tally.reused += 1
         dropped = [row.id for rows in by_hash.values() for row in rows]
         self._plans[document.id] = _Plan(key, source, mtime, document, planned, dropped)
+        self._planned.add(key)
         self._characters += len(document.text)
 
     def _want(self, hash: str, text: str) -> None:
@@ -259,8 +271,10 @@ class Batch:
         self._after_slice()
 
     def remove(self, key: int) -> None:
-        """Remove a document that is stored, not one that waits here."""
-        self._gone.append(key)
+        """Remove a stored document, unless another source has brought it up to date meanwhile."""
+        if key in self._planned:
+            return
+        self._gone[key] = None
         self.tally.removed += 1
         self._flush_if_due()
 

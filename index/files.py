@@ -44,6 +44,15 @@ def map_segment(index: Path, row: SegmentRow) -> mmap.mmap:
     return data
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _damage(path: Path, reason: str) -> str:
     return (
         f"the vector segment {str(path)!r} is damaged: {reason}. "

@@ -131,6 +131,8 @@ class Index:
 
         Raises `SourceError`, before anything changes, where a source is missing.
         """
+        if isinstance(sources, str | Path):
+            raise UsageError(f"a list of sources was expected, not one: [{str(sources)!r}]")
         with named_errors(self.path):
             tally = sync(self._store, self.encoder, sources, prune, progress)
             merge_small(self._store)

@@ -171,13 +171,18 @@ class _Run:
             and not any(is_within(row.name, folder) for folder in kept)
             # What another source below this one brought in, and this walk leaves out (a hidden
             # folder, named itself), only goes when it is gone.
-            and (is_within(root, row.root) or not os.path.lexists(os.path.join(home, row.name)))
+            and (is_within(root, row.root) or _is_gone(home, row.name))
         ]
         for row in vanished:
             for key in documents.keys_of(self.store, row.id):
                 self.batch.remove(key)
             self.batch.remove_source(row.id)
         self.batch.flush()
+
+
+def _is_gone(home: str, name: str) -> bool:
+    # A name with an escaped byte cannot be turned back into a path: it counts as there.
+    return "\\x" not in name and not os.path.lexists(os.path.join(home, name))
 
 
 def _looked_at(row: SourceRow, found: Found, began: int, hash: str) -> SourceRow:

@@ -41,35 +41,44 @@ def connect(index: Path, mode: str) -> sqlite3.Connection:
 
 
 def connect_to_read(index: Path) -> sqlite3.Connection:
-    """Open the database to read, also where the disk cannot be written.
+    """Open the database to read, also where it cannot be written.
 
     Where writing is allowed the file is opened for it, though nothing is ever written: a reader
-    that comes after a killed writer must be able to roll back the journal it left behind.
+    that comes after a killed writer must be able to roll back the journal it left behind. Where it
+    is not and there is such a journal, SQLite refuses, and so do we.
     """
     path = index / DATABASE
-    if not path.is_file():
-        raise IndexMissing(
-            f"there is no index at {str(index)!r}. Run `clsearch index SOURCE` to make one."
-        )
-    writable = os.access(path, os.W_OK) and os.access(index, os.W_OK)
-    mode = "rw" if writable else "ro"
-    if os.statvfs(path).f_flag & os.ST_RDONLY and not _left_behind(path):
-        # In WAL mode even a reader wants to create files. On a disk mounted read-only no writer
-        # can be at work, so reading without locks is safe, unless a journal waits to be applied.
-        mode = "immutable"
+    try:
+        mode = "rw" if os.access(path, os.W_OK) and os.access(index, os.W_OK) else "ro"
+        if not path.is_file():
+            raise IndexMissing(
+                f"there is no index at {str(index)!r}. Run `clsearch index SOURCE` to make one."
+            )
+    except OSError as error:
+        raise IndexUnwritable(
+            f"the index at {str(index)!r} cannot be opened ({error.strerror}). "
+            "Check the permissions of the folder."
+        ) from error
     connection = connect(index, mode)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        unopened = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
+        if mode == "rw" or not unopened or _left_behind(path):
+            raise
+        # A database in WAL mode, and no right to make the file its readers share. Without a WAL no
+        # writer has it open, so it can be read as one that does not change.
+        connection = connect(index, "immutable")
+    except BaseException:
+        connection.close()
+        raise
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
 def _left_behind(path: Path) -> bool:
-    for suffix in ("-journal", "-wal"):
-        try:
-            if os.stat(f"{path}{suffix}").st_size:
-                return True
-        except FileNotFoundError:
-            continue
-    return False
+    return any(os.path.exists(f"{path}{suffix}") for suffix in ("-journal", "-wal"))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..types import Document, Heading, Json
 from . import passages
+from .connection import reading
 from .rows import DocumentRow, outline
 from .snapshot import restored
 from .store import Store
@@ -74,10 +75,38 @@ def find(store: Store, id: str) -> DocumentRow | None:
 
 def read(store: Store, key: int) -> Document:
     """A document by its key."""
-    row = store.database.execute(
-        "SELECT id, title, text, metadata, outline FROM documents WHERE key = ?", (key,)
-    ).fetchone()
-    return restored(*row)
+    sql = "SELECT id, title, text, metadata, outline FROM documents WHERE key = ?"
+    with reading(store.index):
+        return restored(*store.database.execute(sql, (key,)).fetchone())
+
+
+def salvage(store: Store, key: int) -> Document:
+    """As `read`, also where a flipped bit left what is no UTF-8 or no JSON: what is left of it."""
+    sql = (
+        "SELECT id, title, CAST(text AS BLOB), CAST(metadata AS BLOB), CAST(outline AS BLOB) "
+        "FROM documents WHERE key = ?"
+    )
+    store.database.conn.text_factory = lambda data: data.decode(errors="replace")
+    try:
+        id, title, *columns = store.database.execute(sql, (key,)).fetchone()
+    finally:
+        store.database.conn.text_factory = str
+    text, metadata, shape = (column.decode(errors="replace") for column in columns)
+    plain = Document(id, title, text)
+    for kept in (metadata, "{}"):
+        for lines in (shape, outline(plain)):
+            try:
+                return restored(id, title, text, kept, lines)
+            except (ValueError, TypeError, KeyError):
+                continue
+    return plain
+
+
+def salvage_with_source(store: Store, key: int) -> tuple[Document, int | None, float | None]:
+    """A document as `salvage` gives it, its source and the mtime of its file."""
+    sql = "SELECT source, mtime FROM documents WHERE key = ?"
+    source, mtime = store.database.execute(sql, (key,)).fetchone()
+    return salvage(store, key), source, mtime
 
 
 def keys(store: Store) -> Iterator[int]:

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from ..errors import IndexDamaged, IndexUnwritable
-from ..files import QUARANTINE, SUFFIX, TEMPORARY, VECTORS, map_segment, segment_path
+from ..files import QUARANTINE, SUFFIX, TEMPORARY, VECTORS, map_segment, segment_path, sync_folder
 from ..types import SegmentRow
 from . import faults
 from .snapshot import SEGMENT_COLUMNS
@@ -59,15 +59,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def live_segments(store: Store) -> dict[int, SegmentRow]:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Options
-from ..errors import IndexMissing, UsageError
+from ..errors import IndexDamaged, IndexMissing, UsageError
 from ..types import Document, Heading, Json, Passage, SegmentRow
 from .connection import connect_to_read, reading
+from .rows import NO_TEXT
 from .settings import read_schema, read_settings
 
 SEGMENT_COLUMNS = (
@@ -122,7 +123,7 @@ class Snapshot:
                     "ORDER BY rank, rowid LIMIT ?",
                     (query, k),
                 ).fetchall()
-        except Exception as error:
+        except IndexDamaged as error:
             cause = error.__cause__
             if getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
@@ -183,10 +184,11 @@ class Snapshot:
     def counts(self) -> Counts:
         """How much there is."""
         row = self._rows(
-            "SELECT (SELECT count(*) FROM sources WHERE hash IS NOT 'holds no text'), "
+            "SELECT (SELECT count(*) FROM sources WHERE hash IS NOT ?), "
             "(SELECT count(*) FROM documents), (SELECT count(*) FROM passages), "
             "(SELECT count(*) FROM passages WHERE segment IS NULL), "
-            "(SELECT count(*) FROM tombstones)"
+            "(SELECT count(*) FROM tombstones)",
+            (NO_TEXT,),
         )[0]
         return Counts(*row)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from ..errors import IndexUnwritable, UsageError
-from ..files import DATABASE, LOCK, VECTORS
+from ..files import DATABASE, LOCK, VECTORS, sync_folder
 from . import faults
-from .connection import connect, journal_mode, named_errors
+from .connection import connect, journal_mode, named_errors, reading
 from .lock import take_lock
 from .schema import migrate
 from .settings import SCHEMA, Settings, read_schema, read_settings, settings_rows
@@ -74,7 +74,7 @@ class Store:
     @property
     def is_new(self) -> bool:
         """Whether there are no tables yet: `create` makes them."""
-        with named_errors(self.index):
+        with reading(self.index):
             return read_schema(self.database.conn, self.index) == 0
 
     def create(self, settings: Settings) -> None:
@@ -86,7 +86,7 @@ class Store:
     @property
     def settings(self) -> Settings:
         """What the index was made with."""
-        with named_errors(self.index):
+        with reading(self.index):
             return read_settings(self.database.conn)
 
     def save(self, settings: Settings) -> None:
@@ -137,7 +137,9 @@ def _make_folders(index: Path) -> None:
                 f"it holds {min(strangers)!r}. Name another folder with --index."
             )
     for folder in (index, index / VECTORS):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_folder(folder.parent)
         os.chmod(folder, 0o700)
 
 
