@@ -112,8 +112,9 @@ def _walk_folder(root: str, home: str) -> Iterator[Found | Skipped]:
             continue
         if path != root and _is_made_by_a_program(entries):
             continue
-        kept = (below for below in entries if not _is_left_out(below))
-        waiting.extend(sorted(kept, key=lambda below: below.name, reverse=True))
+        kept = [below for below in entries if not _is_left_out(below)]
+        kept.sort(key=lambda below: below.name, reverse=True)
+        waiting += kept
 
 
 def _file(entry: os.DirEntry[str], home: str) -> Found | Skipped:

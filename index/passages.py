@@ -1,0 +1,263 @@
+"""A document -> its passages: whole sections, paragraphs, sentences, up to a number of tokens."""
+
+import unicodedata
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+
+import regex
+
+from .types import Document, Passage
+
+TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
+
+OVERLAP = 32  # tokens
+BLOCK_SIZE = 100_000  # code points tokenised at once: bounds memory, not what comes out
+# A tokenizer may take a word of any length for one unknown token; its passage would have no end.
+LONGEST_TOKEN, USUAL_TOKEN = 20, 4  # code points
+MARKUP = " \t\n#=-~*_`"  # may stand between the start of a text and the title it repeats
+
+# Where a text may be cut, best first: a match ends where the next passage begins. A paragraph that
+# is not indented comes first, for in source code it starts what is no part of something else.
+PARAGRAPH = regex.compile(r"\n(?:[^\S\n]*\n)+(?=\S)")
+INDENTED_PARAGRAPH = regex.compile(r"\n(?:[^\S\n]*\n)+\s*")
+ITEM = regex.compile(r"\n[^\S\n]*(?=(?:[-*+•‣◦▪·]|\(?(?:\d{1,3}|[A-Za-z])[.)])\s)")
+# Unicode's sentence rules (UAX #29, SB6 to SB11), but that a line's end is only where text was
+# wrapped, that "!" and "?" inside a word end nothing, and with the abbreviations they leave out.
+SENTENCE = regex.compile(
+    r"""
+    (?:
+        (?<!\b(?:\p{Lu}|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|Eq|Sec|Vol|pp|approx|al))
+        [\p{Sentence_Break=ATerm}…]
+      | \p{Sentence_Break=STerm}
+    )+
+    \p{Sentence_Break=Close}*\s+(?!\p{Sentence_Break=Lower}|\p{Sentence_Break=SContinue})
+    | [[\p{Sentence_Break=STerm}\N{FULLWIDTH FULL STOP}]--[!?]]+\p{Sentence_Break=Close}*\s*
+    """,
+    regex.VERBOSE | regex.VERSION1,
+)
+LINE = regex.compile(r"\n\s*")
+CLAUSE = regex.compile(r"[,;:)\]\p{Pd}،؛]\s+|[、，；：）」』】》]\s*")  # noqa: RUF001
+WORD = regex.compile(r"\s+")
+GRAPHEME = regex.compile(r"\X")
+LEVELS = (PARAGRAPH, INDENTED_PARAGRAPH, ITEM, SENTENCE, LINE, CLAUSE, WORD, GRAPHEME)
+RUNNING = (SENTENCE, CLAUSE, WORD, GRAPHEME)  # a cut at one of these parts what runs on
+CONTEXT = 100  # code points before and after a window that a match may start or look at
+
+
+def split(
+    document: Document, token_spans: TokenSpans, limit: int, overlap: int = OVERLAP
+) -> list[Passage]:
+    """The passages of `document`, in order, none with more than `limit` tokens.
+
+    `token_spans` gives the code point offsets [start, end) of a text's tokens, without special
+    ones. Every character that is no white space is in a passage, and every passage starts and ends
+    with such. None crosses a heading, but for short sections, which stand together. Where a cut
+    falls inside running text, the next passage repeats up to `overlap` tokens: whole sentences if
+    the cut ended one. A document with a title and no text has one empty passage, to be found by
+    its title.
+    """
+    text = document.text
+    if not text.strip():
+        return [Passage(0, 0, "", document.line)] if document.title.strip() else []
+    starts = _token_starts(text, token_spans)
+    cutter = _Cutter(text, starts, token_spans, limit, min(overlap, limit // 4))
+    passages = []
+    line, counted = document.line, 0
+    for section in _grouped(_sections(document, starts), limit):
+        heading = " > ".join(section.path)
+        for start, end in cutter.spans(section.start, section.end):
+            if document.lined:
+                line += text.count("\n", counted, start)
+                counted = start
+            page = bisect_right(document.pages, start) or None
+            passages.append(Passage(start, end, text[start:end], line, page, heading))
+    return passages
+
+
+def encoded_text(title: str, passage: str) -> str:
+    """What the encoder is given for a passage: in NFC, below the title if it does not start so."""
+    text = unicodedata.normalize("NFC", passage)
+    title = unicodedata.normalize("NFC", title.strip())
+    if not title or text.lstrip(MARKUP).startswith(title):
+        return text
+    return f"{title}\n{text}" if text else title
+
+
+def _token_starts(text: str, token_spans: TokenSpans) -> "array[int]":
+    """The offset of each token; one that stands for a long unknown word counts for several."""
+    starts = array("q")
+    begin = 0
+    while begin < len(text):
+        end = _block_end(text, begin)
+        for start, stop in token_spans(text[begin:end]):
+            if stop - start <= LONGEST_TOKEN:
+                starts.append(begin + start)
+            else:
+                starts.extend(range(begin + start, begin + stop, USUAL_TOKEN))
+        begin = end
+    return starts
+
+
+def _block_end(text: str, begin: int) -> int:
+    end = begin + BLOCK_SIZE
+    if end >= len(text):
+        return len(text)
+    for gap in ("\n", " "):
+        if (at := text.rfind(gap, begin + 1, end)) > 0:
+            return at
+    return end
+
+
+@dataclass(slots=True)
+class _Section:
+    """The text from a heading to the next. `bare` where it is the heading alone."""
+
+    start: int
+    end: int
+    level: int
+    path: tuple[str, ...]
+    tokens: int
+    bare: bool
+
+
+def _sections(document: Document, starts: "array[int]") -> Iterator[_Section]:
+    text = document.text
+    headings = sorted(document.headings, key=lambda heading: heading.start)
+    bounds = [0, *(heading.start for heading in headings), len(text)]
+    above: list[tuple[int, str]] = []
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        level, words = 0, 0
+        if number:
+            heading = headings[number - 1]
+            level = heading.level
+            words = len(heading.text.split())
+            while above and above[-1][0] >= level:
+                above.pop()
+            above.append((level, heading.text))
+        if not text[start:end].strip():
+            continue
+        tokens = bisect_left(starts, end) - bisect_left(starts, start)
+        # Beside its words, a heading alone has at most a rule above and one below.
+        bare = bool(number) and tokens < 200 and len(text[start:end].split()) <= words + 2
+        yield _Section(start, end, level, tuple(title for _, title in above), tokens, bare)
+
+
+def _grouped(sections: Iterator[_Section], limit: int) -> Iterator[_Section]:
+    """Join a heading that has no text with what is below it, and the short with the short.
+
+    A vector of a few words says little: sections stand together up to a quarter of the limit, if
+    none of them leaves what the first is part of.
+    """
+    group: _Section | None = None
+    for section in sections:
+        if group is None:
+            group = section
+            continue
+        fits = group.tokens + section.tokens <= limit // 4
+        heads = group.bare and section.level > group.level
+        if section.level < group.level or not (fits or heads):
+            yield group
+            group = section
+            continue
+        path = section.path if heads or not group.path else _common(group.path, section.path)
+        tokens = group.tokens + section.tokens
+        group = _Section(
+            group.start, section.end, group.level, path, tokens, heads and section.bare
+        )
+    if group is not None:
+        yield group
+
+
+def _common(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    same = 0
+    while same < min(len(first), len(second)) and first[same] == second[same]:
+        same += 1
+    return first[:same]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutter:
+    """Cuts sections of one text. `starts` are its tokens; `overlap` is far below `limit`."""
+
+    text: str
+    starts: "array[int]"
+    token_spans: TokenSpans
+    limit: int
+    overlap: int
+
+    def spans(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield spans [start, end) of a section, trimmed of white space, that cover it."""
+        start, end = self._trimmed(start, end)
+        section_start, last = start, bisect_left(self.starts, end)
+        covered = start
+        while covered < end:
+            cut, level = end, PARAGRAPH
+            first = bisect_left(self.starts, start)
+            if last - first > self.limit:
+                cut, level = self._cut(first, last, covered + 1)
+            stop = self._trimmed(start, cut)[1]
+            # At white space a tokenizer begins anew, inside a word it may count otherwise.
+            if (start > section_start and not self.text[start - 1].isspace()) or (
+                stop < end and not self.text[stop].isspace()
+            ):
+                fitting = self._fitting(start, stop, covered + 1)
+                if fitting < stop:
+                    cut, stop, level = fitting, self._trimmed(start, fitting)[1], GRAPHEME
+            yield start, stop
+            covered = self._trimmed(cut, end)[0]
+            start = self._repeated_from(start, covered, level)
+
+    def _cut(self, first: int, last: int, least: int) -> tuple[int, regex.Pattern[str]]:
+        """Where to cut before token `first + limit`, at `least` or later, and at what.
+
+        What is left is shared out evenly, so that no passage is a mere rest; the best kind of cut
+        that the second half of a share holds is taken, there the one nearest its end.
+        """
+        left = last - first
+        share = ceil(left / ceil(left / self.limit))
+        low = max(self.starts[first + share // 2], least)
+        high = max(self.starts[first + self.limit], low)
+        target = max(self.starts[first + share], low)
+        for level in LEVELS:
+            places = self._places(level, low, high)
+            if places:
+                return min(places, key=lambda place: abs(place - target)), level
+        return target, GRAPHEME
+
+    def _places(self, level: regex.Pattern[str], low: int, high: int) -> list[int]:
+        """The offsets in [low, high] at which a passage may begin, by cuts of one level."""
+        matches = level.finditer(self.text, max(low - CONTEXT, 0), high + CONTEXT)
+        return [match.end() for match in matches if low <= match.end() <= high]
+
+    def _fitting(self, start: int, stop: int, least: int) -> int:
+        """The end, at most `stop` and at least `least`, up to which the text fits the limit."""
+        while stop > least:
+            spans = self.token_spans(self.text[start:stop])
+            if len(spans) <= self.limit:
+                break
+            place = max(start + spans[self.limit][0], least)
+            stop = max(self._places(GRAPHEME, least, place), default=place)
+        return stop
+
+    def _repeated_from(self, start: int, covered: int, level: regex.Pattern[str]) -> int:
+        """Where the passage begins that follows one from `start`, cut before `covered`."""
+        token = max(bisect_left(self.starts, covered) - self.overlap, 0)
+        if level not in RUNNING or not self.overlap or token >= len(self.starts):
+            return covered
+        low = max(self.starts[token], start + 1)
+        for kind in (SENTENCE,) if level is SENTENCE else (SENTENCE, CLAUSE, WORD):
+            places = self._places(kind, low, covered - 1)
+            if places:
+                return places[0]
+        return covered
+
+    def _trimmed(self, start: int, end: int) -> tuple[int, int]:
+        while start < end and self.text[start].isspace():
+            start += 1
+        while end > start and self.text[end - 1].isspace():
+            end -= 1
+        return start, end
