@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from ..index.errors import IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot
@@ -14,7 +14,6 @@ from . import fusion, lexical, snippets
 from .hit import Hit
 
 if TYPE_CHECKING:
-    from ..index.encoder import Encoder
     from ..index.vectors import Segment
     from .dense import Vectors
 
@@ -24,6 +23,17 @@ Mode = Literal["hybrid", "dense", "lexical"]
 FUSED = 100
 
 T = TypeVar("T")
+
+
+class QueryEncoder(Protocol):
+    """What a search asks of an encoder; `clsearch.Encoder` is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over everything that changes the vectors."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of unit length, [n, d]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +52,22 @@ class Searcher:
     change. The encoder is loaded by the first query that needs a vector.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoder: QueryEncoder | None) -> None:
         """Of the index at `path`; `open` is the way in."""
         self.path = path
+        self._given = encoder
+        self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
-        self._encoder: Encoder | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> Searcher:
-        """The index in the folder `path`.
+    def open(cls, path: str | Path, encoder: QueryEncoder | None = None) -> Searcher:
+        """The index in the folder `path`; `encoder` is for one that was made with your own.
 
         IndexMissing where there is none, IndexMismatch where a newer clsearch made it,
         IndexDamaged where its database is.
         """
         Snapshot.open(path).close()
-        return cls(Path(path))
+        return cls(Path(path), encoder)
 
     def search(self, query: str, k: int = 10, mode: Mode = "hybrid") -> list[Hit]:
         """The `k` passages that answer `query` best, best first; fewer where there are no more.
@@ -134,7 +145,7 @@ class Searcher:
 
     def _ask_vectors(
         self,
-        encoder: Encoder,
+        encoder: QueryEncoder,
         queries: Sequence[str],
         terms: Sequence[list[str]],
         answer: Callable[[Snapshot, list[str], Vectors | None], T],
@@ -150,22 +161,25 @@ class Searcher:
 
         return self._read(answers)
 
-    def _load_encoder(self) -> Encoder:
+    def _load_encoder(self) -> QueryEncoder:
         """The encoder that the index is made with now; IndexMismatch where it gives other vectors.
 
         It can change while the index is open, by re-encoding.
         """
-        from ..index.encoder import Encoder
-
         with Snapshot.open(self.path) as snapshot:
             options, fingerprint = snapshot.options, snapshot.fingerprint
-        encoder = Encoder.load(options.model, options.pooling)
+        if self._given is None:
+            from ..index.encoder import Encoder
+
+            encoder: QueryEncoder = Encoder.load(options.model, options.pooling)
+        else:
+            encoder = self._given
         if encoder.fingerprint != fingerprint:
             raise IndexMismatch(
                 f"the index {str(self.path)!r} was made with the encoder {options.model!r} of"
-                f" fingerprint {fingerprint[:12]}, and {encoder.name!r} now has the fingerprint"
-                f" {encoder.fingerprint[:12]}: bring that model back, or run"
-                " `clsearch index --reencode`; --mode lexical works meanwhile"
+                f" fingerprint {fingerprint[:12]}, the encoder of today has"
+                f" {encoder.fingerprint[:12]}: bring the old model back, or run"
+                " `clsearch index --reencode`; lexical search works meanwhile"
             )
         self._encoder = encoder
         return encoder
@@ -260,11 +274,11 @@ def _check_k(k: int) -> None:
 
 
 def _check_document(snapshot: Snapshot, document: str) -> None:
-    if snapshot.document(document) is not None:
-        return
-    close = difflib.get_close_matches(document, snapshot.document_ids())
-    hint = f"; there is {', '.join(map(repr, close))}" if close else ""
-    raise UsageError(
-        f"no document {document!r} in the index {str(snapshot.index)!r}{hint}:"
-        " `clsearch search` shows the ids of what it finds"
-    )
+    known = snapshot.document_ids()
+    if document not in known:
+        close = difflib.get_close_matches(document, known)
+        hint = f"; there is {', '.join(map(repr, close))}" if close else ""
+        raise UsageError(
+            f"no document {document!r} in the index {str(snapshot.index)!r}{hint}:"
+            " `clsearch search` shows the ids of what it finds"
+        )
