@@ -11,9 +11,9 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -22,22 +22,23 @@ import click
 
 from . import __version__, terminal
 from .index.config import INDEX_NAME, INDEX_VARIABLE, SAMPLE, find_index
-from .index.errors import ClsearchError, IndexMissing
+from .index.errors import ClsearchError, IndexMissing, UsageError
 
 if TYPE_CHECKING:
-    from .index.types import Skipped
+    from .index import Index, Progress, SyncReport
     from .search import Hit
 
 MODES = ("hybrid", "dense", "lexical")
 NOTHING, FAILED, INTERRUPTED = 1, 2, 130
+STDIN = "-"
 SHOWN_SKIPPED = 10
 EMBED_BATCH = 256
 
 DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
-    "laundry soaking wet and a puddle left in the drum",
-    "how much may I spend on food during a work trip",
-    "little bug stuck in my leg after a hike",
+    "forgotten wifi password",
+    "how to get rid of mold",
+    "how did books become affordable for ordinary people",
 )
 DEMO_NEXT = f"""\
 Now you, in the sample:
@@ -74,13 +75,13 @@ class Commands(click.Group):
         except ClsearchError as error:
             raise Failure(str(error)) from error
         except sqlite3.Error as error:
-            raise Failure(explain_database_error(error)) from error
+            raise Failure(f"index.db: {error}; run `clsearch check` to see what it is") from error
         except OSError as error:
             if error.errno == errno.EPIPE:  # `clsearch search … | head`: click ends it quietly
                 raise
             raise Failure(explain_os_error(error)) from error
         except KeyboardInterrupt:
-            say("\nclsearch: stopped; what was committed stays, and the same command goes on")
+            say("\nclsearch: stopped; what was committed stays")
             ctx.exit(INTERRUPTED)
 
 
@@ -88,23 +89,16 @@ def explain_os_error(error: OSError) -> str:
     """What the system refused, of which file, and what to do next."""
     reason = (error.strerror or str(error)).lower()
     what = f"{os.fsdecode(error.filename)!r}: {reason}" if error.filename else reason
-    elsewhere = "get the permission to write there, or put the index elsewhere with --index PATH"
+    elsewhere = "check its permissions, or work in a folder of your own"
     next_step = {
-        errno.ENOSPC: "free some space and run the same command again; what was committed stays",
-        errno.EDQUOT: "free some of your quota and run the same command again",
-        errno.EFBIG: "raise the limit on file sizes (ulimit -f) and run the same command again",
-        errno.EROFS: "the disk is read-only: put the index elsewhere with --index PATH",
+        errno.ENOSPC: "make room and run the same command again; what was committed is safe",
+        errno.EDQUOT: "make room and run the same command again; what was committed is safe",
+        errno.EROFS: elsewhere,
         errno.EACCES: elsewhere,
         errno.EPERM: elsewhere,
         errno.EMFILE: "raise the limit on open files (ulimit -n)",
-        errno.EIO: "the disk fails: save the index to another one, then run `clsearch check`",
     }.get(error.errno or 0)
     return f"{what}; {next_step}" if next_step else what
-
-
-def explain_database_error(error: sqlite3.Error) -> str:
-    """What SQLite refused where no part of the index had an explanation."""
-    return f"index.db: {error}; run `clsearch check` to see whether it is damaged"
 
 
 def index_option(command: F) -> F:
@@ -136,10 +130,30 @@ def mode_option(command: F) -> F:
 
 
 def k_option(command: F) -> F:
-    """`-k K`."""
+    """`-k NUMBER`."""
     return click.option(
-        "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most."
+        "-k",
+        metavar="NUMBER",
+        type=click.IntRange(min=1),
+        default=10,
+        show_default=True,
+        help="How many hits at most.",
     )(command)
+
+
+def model_options(command: F) -> F:
+    """`--model NAME|PATH`, `--pooling POOLING`."""
+    model = click.option(
+        "--model",
+        metavar="NAME|PATH",
+        help="A model folder, or a hub name with an optional @revision. Default: the embedded one.",
+    )
+    pooling = click.option(
+        "--pooling",
+        metavar="POOLING",
+        help="In place of what the model declares: cls, mean, max, …, or several joined by +.",
+    )
+    return model(pooling(command))
 
 
 def existing_index(given: str | None) -> Path:
@@ -151,21 +165,6 @@ def existing_index(given: str | None) -> Path:
             "make one with `clsearch index FOLDER`, or name one with --index PATH"
         )
     return found
-
-
-def say(message: str) -> None:
-    """A line for people, on stderr; no name in it steers their terminal."""
-    click.echo("\n".join(map(terminal.safe, message.split("\n"))), err=True)
-
-
-def print_line(line: str) -> None:
-    """A line on stdout, as `say`."""
-    click.echo(terminal.safe(line))
-
-
-def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on stdout, in ASCII, so that every terminal and every name survives it."""
-    click.echo(json.dumps(value))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -185,12 +184,18 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("sources", metavar="SOURCE…", nargs=-1)
-@click.option("--model", metavar="NAME|PATH", help="The encoder of a new index. [embedded]")
-@click.option("--pooling", metavar="POOLING", help="In place of the pooling the model declares.")
+@model_options
 @click.option(
-    "--prune/--no-prune", default=True, help="Remove what is gone from the sources. [prune]"
+    "--prune/--no-prune",
+    default=True,
+    show_default="--prune",
+    help="Whether what is gone from the sources leaves the index.",
 )
-@click.option("--reencode", is_flag=True, help="Encode the whole index again, with --model.")
+@click.option(
+    "--reencode",
+    is_flag=True,
+    help="No SOURCE: encode all of the index again, from the text it holds, with --model.",
+)
 @index_option
 @json_option
 def index(
@@ -204,43 +209,45 @@ def index(
 ) -> None:
     """Make the index say what the sources say now.
 
-    A SOURCE is a file, a folder, or - for standard input. Without an index, one is made here.
+    A SOURCE is a file or a folder, or "-" alone for standard input. Where there is no index, one
+    is made in the working folder.
     """
     from .index import Index
+    from .index.sources import walk
 
-    if not sources and not reencode:
-        raise click.UsageError("name at least one SOURCE: a file, a folder, or - for stdin")
-    path = Path(index_path) if index_path else find_index() or Path(INDEX_NAME)
+    if reencode == bool(sources) or (STDIN in sources and len(sources) > 1):
+        raise click.UsageError("name files and folders, or - alone, or --reencode alone")
     started = time.perf_counter()
-    with Index.open(path, model=model, pooling=pooling) as opened, progress_bar() as progress:
-        report = opened.sync(sources, prune=prune, progress=progress)
-    seconds = time.perf_counter() - started
-    if as_json:
-        print_json({"index": str(path), **asdict(report), "seconds": round(seconds, 3)})
-        return
-    print_line(
-        f"{plural(report.added, 'document')} added, {report.updated} updated, "
-        f"{report.removed} removed, {report.unchanged} unchanged; "
-        f"{plural(report.encoded, 'passage')} encoded, {report.reused} reused; {seconds:.1f} s"
-    )
-    print_skipped(report.skipped)
+    if reencode:
+        path = existing_index(index_path)
+        with Index.open(path) as opened, progress_line() as progress:
+            report = opened.reencode(model, pooling, progress=progress)
+    else:
+        path = Path(index_path) if index_path else find_index() or Path(INDEX_NAME)
+        from_stdin = sources == (STDIN,)
+        if not from_stdin:
+            for source in sources:  # what is not there must not leave an empty index behind
+                walk(source, path.parent)
+        with Index.open(path, model, pooling) as opened, progress_line() as progress:
+            if from_stdin:
+                report = add_stdin(opened)
+            else:
+                report = opened.sync(sources, prune=prune, progress=progress)
+    print_report(path, report, time.perf_counter() - started, as_json)
+    if not (report.added or report.updated or report.removed or report.unchanged or reencode):
+        named = ", ".join(repr(source) for source in sources)
+        raise UsageError(f"nothing to index in {named}: no file there holds text that can be read")
 
 
-@contextmanager
-def progress_bar() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr where that is a terminal, else None."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    yield None
+def add_stdin(index: Index) -> SyncReport:
+    """What standard input says, as the document `stdin`."""
+    from .index.readers import read_stream
+    from .index.types import Document
 
-
-def print_skipped(skipped: Sequence[Skipped]) -> None:
-    """Name what was not taken in and why: the first few, then how many more."""
-    for item in skipped[:SHOWN_SKIPPED]:
-        say(f"skipped {item.name}: {item.reason}")
-    if len(skipped) > SHOWN_SKIPPED:
-        say(f"skipped {len(skipped) - SHOWN_SKIPPED} more; --json names them all")
+    read = list(read_stream(sys.stdin.buffer.read(), "stdin"))
+    report = index.add([item for item in read if isinstance(item, Document)])
+    skipped = tuple(item for item in read if not isinstance(item, Document))
+    return replace(report, skipped=report.skipped + skipped)
 
 
 @cli.command()
@@ -259,15 +266,7 @@ def search(
     searcher = Searcher.open(existing_index(index_path))
     started = time.perf_counter()
     hits = searcher.search(text, k=k, mode=mode)
-    took_ms = 1000 * (time.perf_counter() - started)
-    if as_json:
-        asked = {"query": text, "mode": mode}
-        print_json({**asked, "took_ms": round(took_ms, 1), "hits": [h.to_json() for h in hits]})
-    else:
-        print_hits(hits)
-    if not hits:
-        say("nothing found; other words, or --mode hybrid or dense, may find more")
-        click.get_current_context().exit(NOTHING)
+    print_hits(hits, {"query": text, "mode": mode}, started, as_json)
 
 
 @cli.command()
@@ -276,56 +275,16 @@ def search(
 @index_option
 @json_option
 def similar(document: str, k: int, index_path: str | None, as_json: bool) -> None:
-    """Find passages of other documents that are like DOCUMENT."""
+    """Find the documents that are most like one of the index.
+
+    DOCUMENT is its id, as `clsearch search` shows it.
+    """
     from .search import Searcher
 
     searcher = Searcher.open(existing_index(index_path))
     started = time.perf_counter()
     hits = searcher.similar(document, k=k)
-    took_ms = 1000 * (time.perf_counter() - started)
-    if as_json:
-        hits_json = [hit.to_json() for hit in hits]
-        print_json({"document": document, "took_ms": round(took_ms, 1), "hits": hits_json})
-    else:
-        print_hits(hits)
-    if not hits:
-        say("nothing found: the index has no other documents")
-        click.get_current_context().exit(NOTHING)
-
-
-def print_hits(hits: Sequence[Hit]) -> None:
-    """Each hit: rank, score, title; path:line and heading; the passage around its best match."""
-    colour, indent = terminal.colours(), " " * 4
-    for hit in hits:
-        passage = hit.passage
-        where = f"{hit.document}:{passage.line}"
-        if passage.page is not None:
-            where += f"  page {passage.page}"
-        title = terminal.safe(hit.title)
-        heading = passage.heading.removeprefix(hit.title).removeprefix(" > ")
-        click.echo(
-            f"{hit.rank:>2}. {click.style(title, bold=True)}  {hit.score:.3f}\n"
-            f"{indent}{click.style(terminal.safe(where), fg='cyan')}  {terminal.safe(heading)}",
-            color=colour,
-        )
-        for line in terminal.excerpt(passage.text, hit.marks, terminal.width() - len(indent)):
-            click.echo(f"{indent}{line}", color=colour)
-        click.echo()
-
-
-def readable_size(size: int) -> str:
-    """`1234567` -> `1.2 MB`."""
-    value, unit = float(size), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 document`, `2 documents`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    print_hits(hits, {"document": document}, started, as_json)
 
 
 @cli.command()
@@ -338,35 +297,36 @@ def status(index_path: str | None, as_json: bool) -> None:
 
     path = existing_index(index_path)
     with Snapshot.open(path) as snapshot:
-        counts = snapshot.counts()
-        facts = {
+        counts, declared = snapshot.counts(), snapshot.declaration
+        facts: dict[str, Any] = {
             "index": str(path),
             "documents": counts.documents,
             "passages": counts.passages,
             "sources": counts.sources,
             "model": snapshot.options.model,
-            "pooling": snapshot.declaration["pooling"],
-            "dimension": snapshot.declaration["dimension"],
+            "pooling": declared["pooling"],
+            "dimension": declared["dimension"],
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),
             "waiting": counts.waiting,
             "tombstones": counts.tombstones,
             "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
-            "journal": journal_mode(sqlite3.sqlite_version_info)[0],
+            "journal": journal_mode(sqlite3.sqlite_version_info[:3])[0],
         }
     if as_json:
         print_json(facts)
         return
-    rows = {
-        **facts,
+    shown = {
+        **{name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.items()},
         "pooling": "+".join(facts["pooling"]),
         "fingerprint": facts["fingerprint"][:12],
-        "bytes": readable_size(facts["bytes"]),
+        "bytes": terminal.readable_size(facts["bytes"]),
     }
-    for name, value in rows.items():
-        shown = f"{value:,}" if isinstance(value, int) else value
-        print_line(f"{name:<12} {shown}")
+    for name, value in shown.items():
+        print_line(f"{name:<12} {value}")
+    if counts.waiting:
+        say("some passages have no vector yet; run `clsearch check --repair` to encode them")
 
 
 @cli.command()
@@ -376,8 +336,8 @@ def status(index_path: str | None, as_json: bool) -> None:
 def remove(documents: tuple[str, ...], index_path: str | None, as_json: bool) -> None:
     """Take documents out of the index.
 
-    A DOCUMENT is named by its id, as `clsearch search` shows it. The file itself stays, and is
-    indexed again by the next `clsearch index` of its folder.
+    A DOCUMENT is named by its id, as `clsearch search` shows it. The file itself stays, and the
+    next `clsearch index` of its folder brings it back.
     """
     from .index import Index
 
@@ -386,47 +346,30 @@ def remove(documents: tuple[str, ...], index_path: str | None, as_json: bool) ->
     if as_json:
         print_json({"removed": removed})
     else:
-        print_line(f"{plural(removed, 'document')} removed")
+        print_line(f"{terminal.plural(removed, 'document')} removed")
     if not removed:
-        say("nothing removed: `clsearch search` shows documents with their ids")
+        say("the index has none of these; `clsearch search` shows documents with their ids")
         click.get_current_context().exit(NOTHING)
 
 
 @cli.command()
-@click.argument("file", metavar="[FILE|-]", type=click.File("rb"), default="-")
-@click.option(
-    "--model", metavar="NAME|PATH", default="embedded", show_default=True, help="Encoder."
-)
-@click.option("--pooling", metavar="POOLING", help="In place of the pooling the model declares.")
-@click.option("--query", is_flag=True, help="Encode as queries, not as passages.")
+@index_option
 @json_option
-def embed(file: IO[bytes], model: str, pooling: str | None, query: bool, as_json: bool) -> None:
-    """Print the vector of each line of a text.
+def optimize(index_path: str | None, as_json: bool) -> None:
+    """Merge the vector segments and give free space back."""
+    from .index import Index
 
-    A vector is a JSON array on a line of its own; an empty line has one, too.
-    """
-    from .index import Encoder
-
-    encoder = Encoder.load(model, pooling)
-    encode = encoder.encode_queries if query else encoder.encode_passages
-    vectors: list[list[float]] = []
-    lines = (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in file)
-    while batch := list(islice(lines, EMBED_BATCH)):
-        for vector in encode(batch):
-            numbers = [round(float(number), 8) for number in vector]
-            if as_json:
-                vectors.append(numbers)
-            else:
-                click.echo(json.dumps(numbers))
+    with Index.open(existing_index(index_path)) as opened:
+        report = opened.optimize()
     if as_json:
-        print_json(
-            {
-                "model": encoder.name,
-                "fingerprint": encoder.fingerprint,
-                "dimension": encoder.dimension,
-                "vectors": vectors,
-            }
-        )
+        print_json(asdict(report))
+        return
+    print_line(
+        f"{terminal.plural(report.segments_before, 'segment')} with "
+        f"{terminal.plural(report.tombstones_before, 'tombstone')}, "
+        f"{terminal.readable_size(report.bytes_before)}, became "
+        f"{terminal.plural(report.segments, 'segment')}, {terminal.readable_size(report.bytes)}"
+    )
 
 
 @cli.command("eval")
@@ -435,9 +378,11 @@ def embed(file: IO[bytes], model: str, pooling: str | None, query: bool, as_json
     "--split", default="test", show_default=True, help="Whose judgments: qrels/SPLIT.tsv."
 )
 @mode_option
-@click.option("--model", metavar="NAME|PATH", help="The encoder to measure. [embedded]")
 @click.option(
-    "--index", "index_path", metavar="PATH", help="Keep the index here for the next time."
+    "--model", metavar="NAME|PATH", help="The model to measure. Default: the embedded one."
+)
+@click.option(
+    "--index", "index_path", metavar="PATH", help="Where to keep the index. Default: nowhere."
 )
 @json_option
 def evaluate(
@@ -449,43 +394,171 @@ def evaluate(
     """
     from .search.evaluate import evaluate
 
-    result = evaluate(collection, split=split, mode=mode, model=model, index=index_path).to_json()
+    measured = evaluate(collection, split, mode, model, index_path)
     if as_json:
-        print_json(result)
+        print_json(measured.to_json())
         return
     print_line(
-        "{collection} {split}, {mode}: {queries} queries, {documents} documents".format(**result)
+        f"{measured.collection}, {measured.split}, {measured.mode}: "
+        f"{terminal.plural(measured.queries, 'query', 'queries')}, "
+        f"{terminal.plural(measured.documents, 'document')}"
     )
-    for name, value in result["metrics"].items():
+    for name, value in measured.metrics.items():
         print_line(f"{name:<12} {value:.4f}")
+
+
+@cli.command()
+@click.argument("file", metavar="[FILE|-]", type=click.File("rb"), default=STDIN)
+@model_options
+@click.option("--query", is_flag=True, help="Encode the lines as queries, not as passages.")
+@json_option
+def embed(
+    file: IO[bytes], model: str | None, pooling: str | None, query: bool, as_json: bool
+) -> None:
+    """Print the vector of each line of a text.
+
+    A vector is a JSON array on a line of its own. An empty line has one, too.
+    """
+    from .index import Encoder
+
+    encoder = Encoder.load(model or "embedded", pooling)
+    encode = encoder.encode_queries if query else encoder.encode_passages
+    texts = (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in file)
+    vectors = (
+        [round(float(number), 8) for number in vector]
+        for batch in iter(lambda: list(islice(texts, EMBED_BATCH)), [])
+        for vector in encode(batch)
+    )
+    if as_json:
+        made = {"model": encoder.name, "fingerprint": encoder.fingerprint}
+        print_json({**made, "dimension": encoder.dimension, "vectors": list(vectors)})
+        return
+    for vector in vectors:
+        click.echo(json.dumps(vector))
 
 
 @cli.command()
 @json_option
 def demo(as_json: bool) -> None:
-    """Index a small sample here and ask it three questions."""
+    """Index a small sample and ask it three questions.
+
+    The sample and its index are put into clsearch-demo/ in the working folder.
+    """
     import shutil
 
     from .index import Index
     from .search import Searcher
 
     folder = Path(DEMO)
-    if not as_json:
-        print_line(f"A sample of small documents goes into {folder}/, and its index is made …")
     shutil.copytree(SAMPLE / "documents", folder / "documents", dirs_exist_ok=True)
-    with Index.open(folder / INDEX_NAME) as opened, progress_bar() as progress:
+    started = time.perf_counter()
+    with Index.open(folder / INDEX_NAME) as opened, progress_line() as progress:
         report = opened.sync([folder / "documents"], progress=progress)
+    seconds = time.perf_counter() - started
     searcher = Searcher.open(folder / INDEX_NAME)
     answers = [(question, searcher.search(question, k=1)) for question in DEMO_QUESTIONS]
     if as_json:
-        asked = [{"query": q, "hits": [hit.to_json() for hit in hits]} for q, hits in answers]
+        asked = [{"query": text, "hits": [hit.to_json() for hit in hits]} for text, hits in answers]
         print_json({"index": str(folder / INDEX_NAME), "questions": asked})
         return
-    print_line(f"{plural(report.added + report.updated + report.unchanged, 'document')}.\n")
+    held = terminal.plural(report.added + report.updated + report.unchanged, "document")
+    print_line(f"{held} of {folder}/ indexed in {seconds:.1f} s. Three questions:\n")
     for question, hits in answers:
         click.echo(click.style(f"? {question}", bold=True), color=terminal.colours())
-        print_hits(hits)
+        print_passages(hits)
     click.echo(DEMO_NEXT)
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[Progress], None] | None]:
+    """One line on stderr that says how far the run is, where that is a terminal; else None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    shown = 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < 0.1:
+            return
+        shown = now
+        of = "" if progress.total is None else f" of {progress.total:,}"
+        line = f"{progress.files:,}{of} files, {progress.passages:,} passages encoded"
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def print_report(path: Path, report: SyncReport, seconds: float, as_json: bool) -> None:
+    """What a run changed, in one line, and what it skipped: the first few, then how many more."""
+    if as_json:
+        print_json({"index": str(path), **asdict(report), "seconds": round(seconds, 3)})
+        return
+    for message in report.recovered:
+        say(f"recovered: {message}")
+    for item in report.skipped[:SHOWN_SKIPPED]:
+        say(f"skipped {item.name}: {item.reason}")
+    if len(report.skipped) > SHOWN_SKIPPED:
+        say(f"skipped {len(report.skipped) - SHOWN_SKIPPED:,} more; --json names them all")
+    ignored = f"; {terminal.plural(report.ignored, 'file')} without text" if report.ignored else ""
+    print_line(
+        f"{terminal.plural(report.added, 'document')} added, {report.updated:,} updated, "
+        f"{report.removed:,} removed, {report.unchanged:,} unchanged; "
+        f"{terminal.plural(report.encoded, 'passage')} encoded, {report.reused:,} reused"
+        f"{ignored}; {seconds:.1f} s"
+    )
+
+
+def print_hits(hits: Sequence[Hit], asked: dict[str, Any], started: float, as_json: bool) -> None:
+    """The answer to what was asked at `started`; exit code 1 where there is none."""
+    if as_json:
+        took = {"took_ms": round(1000 * (time.perf_counter() - started), 1)}
+        print_json({**asked, **took, "hits": [hit.to_json() for hit in hits]})
+    else:
+        print_passages(hits)
+    if not hits:
+        say(
+            "nothing found; try other words, or another --mode, or index more with `clsearch index`"
+        )
+        click.get_current_context().exit(NOTHING)
+
+
+def print_passages(hits: Iterable[Hit]) -> None:
+    """Each hit: rank, title, score; document:line and heading; the passage around its marks."""
+    colour, indent = terminal.colours(), " " * 4
+    for hit in hits:
+        passage = hit.passage
+        page = "" if passage.page is None else f", page {passage.page}"
+        where = terminal.safe(f"{hit.document}:{passage.line}{page}")
+        heading = terminal.safe(passage.heading.removeprefix(hit.title).removeprefix(" > "))
+        title = click.style(terminal.safe(hit.title or hit.document), bold=True)
+        lines = [
+            f"{hit.rank:>2}. {title}  {hit.score:.3f}",
+            f"{indent}{click.style(where, fg='cyan')}  {heading}".rstrip(),
+        ]
+        excerpt = terminal.excerpt(passage.text, hit.marks, terminal.width() - len(indent))
+        lines += [f"{indent}{line}" for line in excerpt]
+        click.echo("\n".join(lines) + "\n", color=colour)
+
+
+def say(message: str) -> None:
+    """Lines for people, on stderr; no name in them steers their terminal."""
+    click.echo("\n".join(map(terminal.safe, message.split("\n"))), err=True)
+
+
+def print_line(line: str) -> None:
+    """Lines on stdout, as `say`."""
+    click.echo("\n".join(map(terminal.safe, line.split("\n"))))
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout, in ASCII, so that every terminal and every name survives it."""
+    click.echo(json.dumps(value))
 
 
 def main() -> None:

@@ -161,3 +161,18 @@ def _columns(text: str) -> int:
         else 1 + (unicodedata.east_asian_width(point) in "WF")
         for point in text
     )
+
+
+def readable_size(size: int) -> str:
+    """`1234567` -> `1.2 MB`."""
+    value, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """`1 document`, `2,000 documents`; `nouns` where it takes no s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
