@@ -21,17 +21,20 @@ class WordsEncoder:
     room = 62
 
     def __init__(self, dimension: int = 32, seed: str = "") -> None:
+        """Another dimension or seed is another encoder, with another fingerprint."""
         self.dimension = dimension
         self.fingerprint = hashlib.sha256(f"words {dimension} {seed}".encode()).hexdigest()
-        self.declaration: Mapping[str, object] = {"model": "words", "dimension": dimension}
+        self.declaration: Mapping[str, str | int] = {"model": "words", "dimension": dimension}
         self.encoded: list[str] = []
         self._seed = seed
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors `[n, dimension]`; remembers the texts."""
         self.encoded.extend(texts)
         return self.encode_queries(texts)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors `[n, dimension]`."""
         sums = np.zeros((len(texts), self.dimension), np.float64)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.lower()) or [""]:
@@ -39,6 +42,7 @@ class WordsEncoder:
         return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """A word or a mark is a token."""
         return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
 
     def _direction(self, word: str) -> NDArray[np.float64]:
@@ -49,5 +53,5 @@ class WordsEncoder:
 
 @pytest.fixture
 def encoder() -> WordsEncoder:
-    """A fresh fake encoder; its kind makes others: `type(encoder)(dimension=16)`."""
+    """A fresh fake encoder; its type makes others: `type(encoder)(dimension=16)`."""
     return WordsEncoder()

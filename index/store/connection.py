@@ -64,8 +64,9 @@ def connect_to_read(index: Path) -> sqlite3.Connection:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        unopened = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CANTOPEN
-        if mode == "rw" or not unopened or _left_behind(path):
+        code = error.sqlite_errorcode & 0xFF
+        refused = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if mode == "rw" or not refused or _left_behind(path):
             raise
         # A database in WAL mode, and no right to make the file its readers share. Without a WAL no
         # writer has it open, so it can be read as one that does not change.
