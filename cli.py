@@ -22,7 +22,8 @@ import click
 
 from . import __version__, terminal
 from .index.config import INDEX_NAME, INDEX_VARIABLE, SAMPLE, find_index
-from .index.errors import ClsearchError, IndexMissing, UsageError
+from .index.errors import ClsearchError, IndexDamaged, IndexMissing, UsageError
+from .index.files import DATABASE
 
 if TYPE_CHECKING:
     from .index import Index, Progress, SyncReport
@@ -159,11 +160,11 @@ def model_options(command: F) -> F:
 def existing_index(given: str | None) -> Path:
     """The index to read or to change; IndexMissing where none is named and none is found."""
     found = Path(given) if given else find_index()
+    make_one = "make one with `clsearch index FOLDER`, or name one with --index PATH"
     if found is None:
-        raise IndexMissing(
-            f"there is no {INDEX_NAME}/ in {os.getcwd()!r} or above it; "
-            "make one with `clsearch index FOLDER`, or name one with --index PATH"
-        )
+        raise IndexMissing(f"there is no {INDEX_NAME}/ in {os.getcwd()!r} or above it; {make_one}")
+    if not (found / DATABASE).exists():
+        raise IndexMissing(f"there is no index at {str(found)!r}; {make_one}")
     return found
 
 
@@ -370,6 +371,40 @@ def optimize(index_path: str | None, as_json: bool) -> None:
         f"{terminal.readable_size(report.bytes_before)}, became "
         f"{terminal.plural(report.segments, 'segment')}, {terminal.readable_size(report.bytes)}"
     )
+
+
+@cli.command()
+@click.option("--repair", is_flag=True, help="Mend what is damaged, from the text in the index.")
+@index_option
+@json_option
+def check(repair: bool, index_path: str | None, as_json: bool) -> None:
+    """Check that every file of the index is what was written.
+
+    Without --repair nothing is changed. The exit code is 2 where damage is left.
+    """
+    from .index import Index
+    from .index.check import check
+
+    path = existing_index(index_path)
+    repaired: tuple[str, ...] = ()
+    if repair:
+        with Index.open(path) as opened:
+            repaired = opened.repair().recovered
+    problems = check(path)
+    if as_json:
+        print_json({"index": str(path), "problems": problems, "repaired": repaired})
+    else:
+        for message in repaired:
+            print_line(f"repaired: {message}")
+        for message in problems:
+            print_line(f"damaged: {message}")
+        if not problems:
+            print_line("everything is as it was written")
+    if problems:
+        raise IndexDamaged(
+            f"{terminal.plural(len(problems), 'problem')} in the index at {str(path)!r}; "
+            + ("see above" if repair else "`clsearch check --repair` mends what can be mended")
+        )
 
 
 @cli.command("eval")
