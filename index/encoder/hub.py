@@ -32,9 +32,10 @@ def find_model(name: str) -> Source:
             raise ModelError(f"{EMBEDDED_MODEL} is missing: install clsearch again")
         return Source(EMBEDDED_MODEL)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    # The empty name would be the working folder.
+    if name and folder.is_dir():
         return Source(folder.resolve())
-    if folder.exists():
+    if name and folder.exists():
         raise ModelError(f"{name} is a file: give the folder that holds the model")
     match = _HUB_NAME.fullmatch(name)
     if name.startswith((".", "/", "~")) or match is None:

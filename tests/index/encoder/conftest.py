@@ -2,7 +2,7 @@
 
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,10 @@ ARCHITECTURES = ("bert", "distilbert", "mpnet", "xlm-roberta", "modernbert")
 HIDDEN = 32
 LIMIT = 24
 
-WORDS = (
-    "the a of to and in is router reset how do i my network cable light red green document passage "
-    "query search vector index word token model über naïve café straße answer question short long"
-).split()
+WORDS = """
+    the a of to and in is router reset how do i my network cable light red green document passage
+    query search vector index word token model über naïve café straße answer question short long
+""".split()
 
 TEXTS = [
     "how do i reset the router",
@@ -43,7 +43,7 @@ TEXTS = [
 def _wordpiece(special: dict[str, str], template: str) -> Tokenizer:
     letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
     pieces = [*letters, *(f"##{letter}" for letter in letters), *WORDS]
-    vocabulary = {}
+    vocabulary: dict[str, int] = {}
     for piece in [*special.values(), *pieces]:
         vocabulary.setdefault(piece, len(vocabulary))
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk_token"]))
@@ -120,8 +120,7 @@ def write_tokenizer(folder: Path, architecture: str) -> int:
         if architecture == "mpnet":
             special["unk_token"] = "[UNK]"
         make = _wordpiece if architecture == "mpnet" else _unigram
-        unique = {token: token for token in special.values()}
-        tokenizer = make({**unique, **special}, "<s>:0 $A:0 </s>:0")
+        tokenizer = make(special, "<s>:0 $A:0 </s>:0")
     else:
         special = dict(_BERT_TOKENS)
         make = _bytes if architecture == "modernbert" else _wordpiece
@@ -169,6 +168,15 @@ def write_model(folder: Path, architecture: str, **changes: object) -> Path:
             parameter.normal_(centre, 0.3)
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """Threads that wait for each other over matrices this small take most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -203,11 +203,11 @@ def test_the_old_layout(
 
     folder = tmp_path / "model"
     shutil.copytree(plain_models("bert"), folder / "0_Transformer")
-    kinds = ["Transformer", "Pooling", "Normalize"]
+    library = "sentence_transformers.models"
     entries = [
-        {"idx": i, "name": str(i), "path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
-        for i, kind in enumerate(kinds)
-    ]  # fmt: skip
+        {"idx": place, "name": str(place), "path": f"{place}_{kind}", "type": f"{library}.{kind}"}
+        for place, kind in enumerate(("Transformer", "Pooling", "Normalize"))
+    ]
     (folder / "modules.json").write_text(json.dumps(entries))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(

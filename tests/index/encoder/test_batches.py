@@ -1,0 +1,41 @@
+"""Batches: every text once, within the limit of tokens, with little padding."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clsearch.index.encoder.batches import batches
+from clsearch.index.encoder.tokenizer import Tokens
+
+
+def made(lengths: list[int]) -> list[Tokens]:
+    """Texts whose token ids tell which text and which place: none is 0."""
+    return [
+        Tokens([1000 * row + place + 1 for place in range(length)], [row % 2] * length)
+        for row, length in enumerate(lengths)
+    ]
+
+
+@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))
+def test_every_text_once_within_the_limit(lengths: list[int], limit: int) -> None:
+    texts = made(lengths)
+    seen = []
+    for batch in batches(texts, pad=0, limit=limit):
+        assert batch.ids.shape == batch.types.shape == batch.mask.shape
+        assert batch.ids.size <= limit or len(batch.order) == 1
+        for row, place in enumerate(batch.order):
+            length = lengths[place]
+            assert batch.ids[row, :length].tolist() == texts[place].ids
+            assert batch.types[row, :length].tolist() == texts[place].types
+            assert not batch.ids[row, length:].any()
+            assert batch.mask[row].tolist() == [True] * length + [False] * (
+                len(batch.mask[row]) - length
+            )
+            seen.append(int(place))
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_little_is_padding() -> None:
+    lengths = np.random.default_rng(1).integers(2, 257, 2000)
+    places = sum(batch.ids.size for batch in batches(made(lengths.tolist()), 0, 2048))
+    assert places < 1.03 * lengths.sum()

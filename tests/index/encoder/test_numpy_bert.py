@@ -1,0 +1,120 @@
+"""The NumPy forward pass against torch, and that a query needs nothing else."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from clsearch.index.encoder import Encoder
+from clsearch.index.encoder.batches import batches
+from clsearch.index.encoder.declaration import read_declaration
+from clsearch.index.encoder.numpy_bert import NumpyBert, runs_in_numpy
+from clsearch.index.encoder.tokenizer import Tokenizer
+from clsearch.index.encoder.torch_backend import TorchTransformer
+
+NewModel = Callable[..., Path]
+
+
+def assert_equal_in_both(folder: Path, texts: list[str]) -> None:
+    declared = read_declaration(folder)
+    file = folder / "model.safetensors"
+    assert runs_in_numpy(declared.config, [file])
+    tokenizer = Tokenizer(declared)
+    in_numpy, in_torch = NumpyBert(declared.config, file), TorchTransformer(folder, "cpu")
+    for batch in batches(tokenizer.encode(texts, declared.passage_length), tokenizer.pad, 100):
+        ours, theirs = in_numpy.forward(batch), in_torch.forward(batch)
+        np.testing.assert_allclose(ours[batch.mask], theirs[batch.mask], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "activation", ["gelu", "relu", "gelu_new", "gelu_pytorch_tanh", "silu", "swish"]
+)
+def test_activations(activation: str, new_model: NewModel, texts: list[str]) -> None:
+    assert_equal_in_both(new_model("bert", hidden_act=activation), texts)
+
+
+def test_token_types(new_model: NewModel, texts: list[str]) -> None:
+    """A template that puts the text into the second segment changes the vectors, in both alike."""
+    folder = new_model("bert")
+    before = Encoder.load(str(folder)).encode_queries(texts[:1])
+    options = json.loads((folder / "tokenizer_config.json").read_text())
+    options["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(options))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    for piece in tokenizer["post_processor"]["single"][1:]:
+        next(iter(piece.values()))["type_id"] = 1
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert_equal_in_both(folder, texts)
+    assert not np.allclose(Encoder.load(str(folder)).encode_queries(texts[:1]), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_stored_types(dtype: torch.dtype, new_model: NewModel, texts: list[str]) -> None:
+    folder = new_model("bert")
+    file = folder / "model.safetensors"
+    tensors = {name: tensor.to(dtype) for name, tensor in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    assert_equal_in_both(folder, texts)
+
+
+def test_weights_saved_with_a_head(new_model: NewModel, texts: list[str]) -> None:
+    folder = new_model("bert")
+    file = folder / "model.safetensors"
+    tensors = {f"bert.{name}": tensor for name, tensor in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    assert_equal_in_both(folder, texts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden_act": "leaky_relu"}, {"is_decoder": True}],
+    ids=lambda changes: str(changes),
+)
+def test_what_numpy_cannot_do_goes_to_torch(
+    changes: dict[str, object], new_model: NewModel, texts: list[str]
+) -> None:
+    folder = new_model("bert", **changes)
+    declared = read_declaration(folder)
+    assert not runs_in_numpy(declared.config, [folder / "model.safetensors"])
+    tokenizer, model = Tokenizer(declared), TorchTransformer(folder, "cpu")
+    (batch,) = batches(tokenizer.encode(texts[:1], 24), tokenizer.pad, 100)
+    raw = model.forward(batch)[:, 0]
+    np.testing.assert_allclose(
+        Encoder.load(str(folder)).encode_queries(texts[:1]),
+        raw / np.linalg.norm(raw, axis=1),
+        atol=1e-6,
+    )
+
+
+def test_little_work_in_numpy_much_in_torch(new_model: NewModel) -> None:
+    encoder = Encoder.load(str(new_model("bert")))
+    little = encoder.encode_queries(["reset the router"])
+    assert encoder._torch is None
+    many = encoder.encode_passages(["reset the router", *["short words"] * 900])
+    assert encoder._torch is not None
+    np.testing.assert_allclose(many[:1], little, atol=1e-5)
+
+
+def test_a_query_imports_neither_torch_nor_transformers(new_model: NewModel) -> None:
+    program = (
+        "import sys; from clsearch.index.encoder import Encoder; "
+        "encoder = Encoder.load(sys.argv[1]); "
+        "vector = encoder.encode_queries(['how do i reset the router', '']); "
+        "encoder.fingerprint, encoder.token_spans('a b'); "
+        "heavy = {'torch', 'transformers', 'scipy', 'faiss', 'huggingface_hub'}; "
+        "print(vector.shape, sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(new_model("bert"))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == "(2, 32) []\n"
+    assert result.stderr == ""

@@ -1,0 +1,78 @@
+"""Token spans: code points, whole, in order, and in linear time."""
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clsearch.index.encoder import Encoder
+from clsearch.index.errors import ModelError
+
+Models = Callable[[str], Path]
+ARCHITECTURES = ("bert", "mpnet", "xlm-roberta", "modernbert")
+
+
+def test_spans_are_code_points(plain_models: Models) -> None:
+    encoder = Encoder.load(str(plain_models("bert")))
+    text = "RED 😀 the\ud800 à😀 router"
+    pieces = [text[start:end] for start, end in encoder.token_spans(text)]
+    assert pieces == ["RED", "😀", "the", "à😀", "router"]
+    assert encoder.token_spans("routers") == [(0, 6), (6, 7)]
+    assert encoder.token_spans("") == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_spans_never_decrease_nor_leave_the_text(architecture: str, plain_models: Models) -> None:
+    encoder = Encoder.load(str(plain_models(architecture)))
+    text = "the router\n\n  naïve 漢字 e\u0301 😀x \u202e\x00 [SEP] </s> passage\ud800." * 20
+    spans = encoder.token_spans(text)
+    assert len(spans) > encoder.max_length
+    assert all(0 <= start <= end <= len(text) for start, end in spans)
+    pairs = itertools.pairwise(spans)
+    assert all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairs)
+    covered = {place for start, end in spans for place in range(start, end)}
+    words = {place for place, letter in enumerate(text) if letter.isalnum()}
+    assert words <= covered
+
+
+def test_as_many_spans_as_tokens(plain_models: Models) -> None:
+    for architecture in ARCHITECTURES:
+        encoder = Encoder.load(str(plain_models(architecture)))
+        text = "the router resets x"
+        (tokens,) = encoder._tokenizer.encode([text], 100)
+        assert len(encoder.token_spans(text)) == len(tokens.ids) - 2
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_time_grows_with_the_text_and_not_its_square(
+    architecture: str, plain_models: Models
+) -> None:
+    encoder = Encoder.load(str(plain_models(architecture)))
+
+    def seconds(text: str) -> float:
+        start = time.process_time()
+        encoder.token_spans(text)
+        return time.process_time() - start
+
+    for unit in ("the router, reset. ", "漢字", "xyz"):
+        small = min(seconds(unit * (10_000 // len(unit))) for _ in range(2))
+        # 16 times the text: a square would take 256 times as long.
+        assert seconds(unit * (160_000 // len(unit))) < 64 * small + 0.2, unit
+
+
+def test_a_folder_without_a_tokenizer(new_model: Callable[..., Path]) -> None:
+    folder = new_model("bert")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer: tokenizer\.json is missing"):
+        Encoder.load(str(folder))
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
+        Encoder.load(str(folder))
+
+
+def test_a_tokenizer_of_another_model(new_model: Callable[..., Path]) -> None:
+    folder = new_model("bert", vocab_size=20)
+    with pytest.raises(ModelError, match="tokenizer and weights are not of one model"):
+        Encoder.load(str(folder)).encode_queries(["router"])
