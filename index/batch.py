@@ -176,14 +176,6 @@ class Batch:
         self._sources[row.name] = row
         self._flush_if_due()
 
-    def key_of(self, document_id: str) -> int | None:
-        """The key of a document as it will be, None where there is none."""
-        plan = self._plans.get(document_id)
-        if plan:
-            return plan.key
-        row = documents.find(self.store, document_id)
-        return row.key if row else None
-
     def put(self, document: Document, source: int | None, mtime: float | None) -> int:
         """Add a document, or bring it up to date -> its key. It is committed whole, now or later.
 

@@ -1,6 +1,5 @@
 """Many small segments into few: one new file, and the old ones dead, in one transaction."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -52,7 +51,8 @@ def _due(counts: dict[int, tuple[int, int]]) -> list[int]:
     for segment, (live, total) in counts.items():
         if 2 * live < total:
             return [segment]
-        levels.setdefault(int(math.log(max(live, 1), FANOUT)), []).append(segment)
+        level = (max(live, 1).bit_length() - 1) // 3
+        levels.setdefault(level, []).append(segment)
     for group in levels.values():
         if len(group) >= FANOUT:
             return group

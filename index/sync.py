@@ -147,11 +147,6 @@ class _Run:
                 whole = False
                 continue
             document = documents.storable(item)
-            key = self.batch.key_of(document.id)
-            if key in seen:
-                reason = "another record of the file has the same id; the first is kept"
-                self.tally.skipped.append(Skipped(document.id, reason))
-                continue
             if not seen:
                 # Its documents refer to the row; until all are in, it says "read it again".
                 self.batch.put_source(replace(row, mtime_ns=None, hash=None))
