@@ -305,8 +305,8 @@ def status(index_path: str | None, as_json: bool) -> None:
             "passages": counts.passages,
             "sources": counts.sources,
             "model": snapshot.options.model,
-            "pooling": declared["pooling"],
-            "dimension": declared["dimension"],
+            "pooling": declared.get("pooling"),
+            "dimension": declared.get("dimension"),
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),
@@ -320,7 +320,7 @@ def status(index_path: str | None, as_json: bool) -> None:
         return
     shown = {
         **{name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.items()},
-        "pooling": "+".join(facts["pooling"]),
+        "pooling": "+".join(facts["pooling"] or ["none"]),
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
     }
@@ -576,7 +576,9 @@ def print_passages(hits: Iterable[Hit]) -> None:
             f"{hit.rank:>2}. {title}  {hit.score:.3f}",
             f"{indent}{click.style(where, fg='cyan')}  {heading}".rstrip(),
         ]
-        excerpt = terminal.excerpt(passage.text, hit.marks, terminal.width() - len(indent))
+        above = passage.heading.rpartition(" > ")[2] or hit.title
+        text, marks = terminal.without_heading(passage.text, hit.marks, above)
+        excerpt = terminal.excerpt(text, marks, terminal.width() - len(indent))
         lines += [f"{indent}{line}" for line in excerpt]
         click.echo("\n".join(lines) + "\n", color=colour)
 

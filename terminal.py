@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import click
 
@@ -16,6 +17,8 @@ EXCERPT_LINES = 4
 NARROW, WIDE = 56, 100
 # Runs longer than this (Chinese, a base64 blob) are broken where the line ends.
 LONGEST_PIECE = 24
+# A line that ends earlier than this was not ended by the width of a page.
+SHORT_LINE = 45
 
 # C0, DEL and C1 move the cursor, set titles, answer for the keyboard; the bidirectional controls
 # reorder what is on the screen. Each becomes one visible character, so that offsets stay.
@@ -53,81 +56,99 @@ def width() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A run of text without blanks, where it starts, and whether a blank stands before it."""
+    """A run of text without blanks and where it starts; what stands before it.
+
+    `apart`: a blank. `breaks`: the end of a line that its author meant.
+    """
 
     start: int
     text: str
     apart: bool
+    breaks: bool
 
     @property
     def columns(self) -> int:
         return _columns(self.text)
 
 
+def without_heading(text: str, marks: Sequence[Span], heading: str) -> tuple[str, list[Span]]:
+    """A passage without the line of its heading, which stands above it already, and its marks.
+
+    >>> without_heading("## Reset\\n\\nHold it.", [(3, 8), (10, 14)], "Reset")
+    ('Hold it.', [(0, 4)])
+    """
+    first = re.match(r"[#=\s]*(.*?)[#\s]*(?:\n[=\-]{2,}[^\S\n]*)?(?:\n\s*|$)", text)
+    if first is None or first[1] != heading or first.end() == len(text):
+        return text, list(marks)
+    cut = first.end()
+    return text[cut:], [(start - cut, end - cut) for start, end in marks if start >= cut]
+
+
 def excerpt(text: str, marks: Sequence[Span], columns: int) -> list[str]:
     """A few lines of `text`, around its best match, the words of `marks` in bold.
 
-    `marks` are spans [start, end) of code points, ascending. Blanks and line ends become one space;
-    "…" stands where text was left out. No line is wider than `columns`, styles not counted.
+    `marks` are spans [start, end) of code points, ascending. Lines of prose are filled again, those
+    of lists, tables and code are kept; "…" stands where text was left out. No line is wider than
+    `columns`, styles not counted.
     """
     pieces = list(_pieces(text))
-    first = _best_start(text, pieces, marks, columns * (EXCERPT_LINES - 1))
-    rows = list(_rows(pieces[first:], columns - 2))
-    while (
-        first and len(rows) < EXCERPT_LINES
-    ):  # the end of the text: show more of what comes before it
-        first -= 1
-        longer = list(_rows(pieces[first:], columns - 2))
+    room = columns - 2
+    first = _best_start(text, pieces, marks, room)
+    rows = list(_rows(pieces[first:], room))
+    while first and len(rows) < EXCERPT_LINES:  # the end of the text: show what comes before it
+        longer = list(_rows(pieces[first - 1 :], room))
         if len(longer) > EXCERPT_LINES:
-            first += 1
             break
-        rows = longer
+        first, rows = first - 1, longer
     shown = [_line(row, marks) for row in rows[:EXCERPT_LINES]]
     if shown and first:
-        shown[0] = f"…{' ' if pieces[first].apart else ''}{shown[0]}"
+        shown[0] = f"… {shown[0]}"
     if len(rows) > EXCERPT_LINES:
         shown[-1] += " …"
     return shown
 
 
+# What begins a line that stands on its own: of a list, a heading, a quotation or a table.
+_MARKER = re.compile(r"[-*+>|#•]|\d+[.)]")
+
+
 def _pieces(text: str) -> Iterator[_Piece]:
     end = 0
     for found in re.finditer(rf"\S{{1,{LONGEST_PIECE}}}", text):
-        yield _Piece(found.start(), safe(found.group()), found.start() > end)
+        start = found.start()
+        lines = text.count("\n", end, start)
+        short = end - (text.rfind("\n", 0, end) + 1) < SHORT_LINE
+        breaks = lines > 1 or (lines == 1 and (short or bool(_MARKER.match(found[0]))))
+        yield _Piece(start, safe(found[0]), start > end, breaks)
         end = found.end()
 
 
 def _best_start(text: str, pieces: Sequence[_Piece], marks: Sequence[Span], room: int) -> int:
-    """The piece from which the next `room` columns hold the most different marked words."""
-    marked = {
-        number: {
+    """The piece from which the rows that are shown hold the most different marked words."""
+    marked = [
+        {
             text[start:end].casefold()
             for start, end in marks
             if start < piece.start + len(piece.text) and end > piece.start
         }
-        for number, piece in enumerate(pieces)
-    }
+        for piece in pieces
+    ]
     best, most = 0, -1
-    for number in [0, *(number for number, words in marked.items() if words)]:
+    for number in [0, *(number for number, words in enumerate(marked) if words)]:
         start = max(0, number - 4)  # a few words before, so that the sentence can be followed
-        words: set[str] = set()
-        used = 0
-        for inside in range(start, len(pieces)):
-            used += pieces[inside].columns + pieces[inside].apart
-            if used > room:
-                break
-            words |= marked[inside]
-        if len(words) > most:
-            best, most = start, len(words)
+        shown = sum(map(len, islice(_rows(pieces[start:], room), EXCERPT_LINES)))
+        words = len(set[str]().union(*marked[start : start + shown]))
+        if words > most:
+            best, most = start, words
     return best
 
 
-def _rows(pieces: Sequence[_Piece], columns: int) -> Iterator[list[_Piece]]:
+def _rows(pieces: Sequence[_Piece], room: int) -> Iterator[list[_Piece]]:
     row: list[_Piece] = []
     used = 0
     for piece in pieces:
         needed = piece.columns + (piece.apart and bool(row))
-        if row and used + needed > columns:
+        if row and (piece.breaks or used + needed > room):
             yield row
             row, used, needed = [], 0, piece.columns
         row.append(piece)

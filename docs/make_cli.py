@@ -1,6 +1,7 @@
 """Write docs/cli.md from the commands themselves: python docs/make_cli.py"""
 
 import json
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -23,8 +24,82 @@ to do next; 130 interrupted.
 and only to a terminal. Colours go to terminals only, and `NO_COLOR` turns them off.
 """
 
-# An object of each command's --json. Tests compare its keys with those of real output.
-JSON: dict[str, object] = {}
+HIT = {
+    "rank": 1,
+    "score": 0.71,
+    "document": "notes/a.md",
+    "title": "…",
+    "passage": {
+        "id": 17,
+        "start": 120,
+        "end": 480,
+        "line": 4,
+        "page": None,
+        "heading": "…",
+        "text": "…",
+    },
+    "scores": {"dense": 0.63, "lexical": 7.1},
+    "metadata": {},
+}
+REPORT = {
+    "index": ".clsearch",
+    "added": 3,
+    "updated": 0,
+    "removed": 0,
+    "unchanged": 12,
+    "encoded": 40,
+    "reused": 0,
+    "ignored": 1,
+    "skipped": [{"name": "notes/pipe", "reason": "it is a named pipe"}],
+    "recovered": [],
+    "seconds": 1.234,
+}
+
+# The object that each command prints with --json. Tests compare its keys with those of real output.
+JSON: dict[str, object] = {
+    "index": REPORT,
+    "search": {"query": "…", "mode": "hybrid", "took_ms": 12.3, "hits": [HIT]},
+    "similar": {"document": "notes/b.md", "took_ms": 3.4, "hits": [HIT]},
+    "status": {
+        "index": "/home/ada/.clsearch",
+        "documents": 15,
+        "passages": 61,
+        "sources": 15,
+        "model": "embedded",
+        "pooling": ["cls"],
+        "dimension": 384,
+        "fingerprint": "…",
+        "generation": 4,
+        "segments": 2,
+        "waiting": 0,
+        "tombstones": 0,
+        "bytes": 412345,
+        "journal": "wal",
+    },
+    "remove": {"removed": 1},
+    "optimize": {
+        "segments_before": 2,
+        "tombstones_before": 5,
+        "bytes_before": 412345,
+        "segments": 1,
+        "tombstones": 0,
+        "bytes": 398765,
+    },
+    "check": {"index": ".clsearch", "problems": [], "repaired": []},
+    "eval": {
+        "collection": "scifact",
+        "split": "test",
+        "mode": "hybrid",
+        "queries": 300,
+        "documents": 5183,
+        "metrics": {"nDCG@10": 0.7, "Recall@100": 0.9, "MRR@10": 0.7, "MAP@100": 0.7},
+    },
+    "embed": {"model": "embedded", "fingerprint": "…", "dimension": 384, "vectors": [[0.0123]]},
+    "demo": {
+        "index": "clsearch-demo/.clsearch",
+        "questions": [{"query": "…", "hits": [HIT]}],
+    },
+}
 
 
 def page() -> str:
@@ -39,13 +114,14 @@ def section(name: str, command: click.Command) -> str:
     """One command: usage, what it does, options, JSON."""
     context = click.Context(command, info_name=f"clsearch {name}")
     usage = " ".join([f"clsearch {name}", *command.collect_usage_pieces(context)])
-    lines = [f"## clsearch {name}", "", f"    {usage}", "", *(command.help or "").splitlines(), ""]
+    lines = [f"## {name}", "", "```", usage, "```", "", cleandoc(command.help or ""), ""]
     lines += ["| option | meaning |", "|---|---|"]
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             lines.append(option_row(parameter))
     if name in JSON:
-        lines += ["", "```json", json.dumps(JSON[name], ensure_ascii=False, indent=1), "```"]
+        example = json.dumps(JSON[name], ensure_ascii=False, indent=2)
+        lines += ["", "With `--json`:", "", "```json", example, "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -57,7 +133,8 @@ def option_row(option: click.Option) -> str:
     elif not option.is_flag:
         names += f" {option.metavar or option.name.upper()}"
     escaped = names.replace("|", r"\|")
-    default = f" Default: {option.default}." if option.show_default else ""
+    shown = option.show_default if isinstance(option.show_default, str) else option.default
+    default = f" Default: {shown}." if option.show_default else ""
     return f"| `{escaped}` | {option.help}{default} |"
 
 
