@@ -45,10 +45,17 @@ class Store:
                 _make_private_file(index / DATABASE)
             faults.reach("create.database")
             with named_errors(index):
-                store = cls(index, lock, Database(connect(index, "rw")))
-                store._configure()
+                connection = connect(index, "rw")
         except BaseException:
             os.close(lock)
+            raise
+        # No plugins: what is installed beside us must not decide what is written.
+        store = cls(index, lock, Database(connection, execute_plugins=False))
+        try:
+            with named_errors(index):
+                store._configure()
+        except BaseException:
+            store.close()
             raise
         return store
 
