@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +49,10 @@ class Encoder:
         self._numpy: NumpyBert | None = None
         self._torch: TorchTransformer | None = None
         self._loading = threading.Lock()
+        self._fingerprint: str | ModelError | None = None
+        # Beside the loading: on a cold start it is a quarter of the time.
+        self._hashing = threading.Thread(target=self._hash, daemon=True)
+        self._hashing.start()
 
     @classmethod
     def load(
@@ -66,10 +69,16 @@ class Encoder:
         source = find_model(model)
         return cls(model, source, read_declaration(source.folder, pooling), device)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """sha256 over everything that changes the vectors. Reads all weights: 45 MB in 40 ms."""
-        return fingerprint(self._declared, self._source.revision, self._files)
+        """sha256 over everything that changes the vectors, from a thread that reads all weights.
+
+        Raises ModelError where a file cannot be read.
+        """
+        self._hashing.join()
+        if not isinstance(self._fingerprint, str):
+            raise self._fingerprint or ModelError(f"{self.name}: no fingerprint could be made")
+        return self._fingerprint
 
     @property
     def declaration(self) -> Mapping[str, Json]:
@@ -98,6 +107,12 @@ class Encoder:
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
         return self._tokenizer.spans(text)
+
+    def _hash(self) -> None:
+        try:
+            self._fingerprint = fingerprint(self._declared, self._source.revision, self._files)
+        except ModelError as error:
+            self._fingerprint = error
 
     def _encode(self, texts: Sequence[str], prompt: str, length: int) -> NDArray[np.float32]:
         if not len(texts):

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import mmap
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..errors import ModelError
 from .declaration import Declaration
 from .tokenizer import TOKENIZER_FILES
 
@@ -34,5 +37,12 @@ def fingerprint(declaration: Declaration, revision: str | None, weights: Iterabl
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return hashlib.sha256().hexdigest()
+            # One call for the whole file: other threads run meanwhile.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return hashlib.sha256(content).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error

@@ -24,7 +24,7 @@ class Source:
 def find_model(name: str) -> Source:
     """`embedded`, a folder, or a hub name with an optional `@revision` -> its folder.
 
-    A model that was downloaded once is taken from the cache, without a question to the hub.
+    A model that was downloaded whole is taken from the cache, without a question to the hub.
     Raises ModelError where there is none, saying what to do.
     """
     if name == "embedded":
@@ -39,9 +39,7 @@ def find_model(name: str) -> Source:
         raise ModelError(f"{name} is a file: give the folder that holds the model")
     match = _HUB_NAME.fullmatch(name)
     if name.startswith((".", "/", "~")) or match is None:
-        raise ModelError(
-            f"{name}: there is no such folder, and it is no name of a model on the hub"
-        )
+        raise ModelError(f"{name!r} is not a folder, and not the name of a model on the hub")
     return _from_hub(name, match["repository"], match["revision"])
 
 
@@ -63,18 +61,25 @@ def _from_hub(name: str, repository: str, revision: str | None) -> Source:
         # The cache keeps a snapshot in a folder that is named after its commit.
         return Source(folder, folder.name)
 
+    cached = None
     try:
-        cached = snapshot(local=True)
-        if (cached.folder / "config.json").is_file() and any(cached.folder.rglob("*.safetensors")):
-            return cached
+        found = snapshot(local=True)
+        if (found.folder / "config.json").is_file() and any(found.folder.rglob("*.safetensors")):
+            cached = found
     except LocalEntryNotFoundError:
         pass
     except HFValidationError as error:
         raise ModelError(f"{name} is no folder and no name of a model: {error}") from error
+    # Without modules.json it is a plain transformer, or one of which another program fetched only
+    # what it needed: the hub knows.
+    if cached is not None and (cached.folder / "modules.json").is_file():
+        return cached
     try:
         return snapshot(local=False)
     # Whatever the HTTP client of the day raises: some of it is no OSError.
     except Exception as error:
+        if cached is not None:
+            return cached
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
             f"{name} is no folder, is not in the cache, and cannot be fetched from the hub: "

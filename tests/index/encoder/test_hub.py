@@ -66,6 +66,30 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         find_model(str(tmp_path / "model.safetensors"))
 
 
+def test_a_cache_without_modules_is_completed(
+    cache: Path, plain_models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers fetches weights and leaves the declaration: [CLS] would be taken for mean."""
+    snapshot = put(cache, plain_models("bert"), "main")
+    whole = cache / "whole"
+    whole.mkdir()
+    asked: list[bool] = []
+
+    def download(repository: str, *, local_files_only: bool, **options: object) -> str:
+        asked.append(local_files_only)
+        return str(snapshot if local_files_only else whole)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert find_model("some/model").folder == whole
+    (whole / "config.json").write_text("{}")
+    (whole / "model.safetensors").write_bytes(b"")
+    (whole / "modules.json").write_text("[]")
+    snapshot = whole
+    asked.clear()
+    assert find_model("some/model").folder == whole
+    assert asked == [True]
+
+
 def test_only_safe_files_are_asked_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 
