@@ -1,5 +1,6 @@
 """A document -> its passages: whole sections, paragraphs, sentences, up to a number of tokens."""
 
+import re
 import unicodedata
 from array import array
 from bisect import bisect_left, bisect_right
@@ -16,7 +17,8 @@ TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
 
 OVERLAP = 32  # tokens
 BLOCK_SIZE = 100_000  # code points tokenised at once: bounds memory, not what comes out
-# A tokenizer may take a word of any length for one unknown token; its passage would have no end.
+# A tokenizer may take a word of any length for one token, or for none; a passage must have an end.
+FEW_TOKENS, MANY_TOKENS = 16, 128
 LONGEST_TOKEN, USUAL_TOKEN = 20, 4  # code points
 MARKUP = " \t\n#=-~*_`"  # may stand between the start of a text and the title it repeats
 
@@ -29,16 +31,17 @@ ITEM = regex.compile(r"\n[^\S\n]*(?=(?:[-*+•‣◦▪·]|\(?(?:\d{1,3}|[A-Za-z
 # wrapped, that "!" and "?" inside a word end nothing, and with the abbreviations they leave out.
 SENTENCE = regex.compile(
     r"""
-    (?:
-        (?<!\b(?:\p{Lu}|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|Eq|Sec|Vol|pp|approx|al))
-        [\p{Sentence_Break=ATerm}…]
+    (?: [\p{Sentence_Break=ATerm}…](?=\p{Sentence_Break=Close}*+\s)
+        (?<!\b(?:\p{Lu}|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|Eq|Sec|Vol|pp|approx|al).)
       | \p{Sentence_Break=STerm}
-    )+
-    \p{Sentence_Break=Close}*\s+(?!\p{Sentence_Break=Lower}|\p{Sentence_Break=SContinue})
-    | [[\p{Sentence_Break=STerm}\N{FULLWIDTH FULL STOP}]--[!?]]+\p{Sentence_Break=Close}*\s*
+    )
+    \p{Sentence_Break=Close}*+\s++(?!\p{Sentence_Break=Lower}|\p{Sentence_Break=SContinue})
+    | [[\p{Sentence_Break=STerm}\N{FULLWIDTH FULL STOP}]--[!?]]\p{Sentence_Break=Close}*+\s*+
+      (?!\p{Sentence_Break=STerm})
     """,
     regex.VERBOSE | regex.VERSION1,
 )
+VISIBLE = re.compile(r"\S")  # exactly what `str.strip` leaves, which regex has otherwise
 LINE = regex.compile(r"\n\s*")
 CLAUSE = regex.compile(r"[,;:)\]\p{Pd}،؛]\s+|[、，；：）」』】》]\s*")  # noqa: RUF001
 WORD = regex.compile(r"\s+")
@@ -88,18 +91,28 @@ def encoded_text(title: str, passage: str) -> str:
 
 
 def _token_starts(text: str, token_spans: TokenSpans) -> "array[int]":
-    """The offset of each token; one that stands for a long unknown word counts for several."""
+    """The offset of each token; what has none, or one for a long word, counts as if it had."""
     starts = array("q")
     begin = 0
     while begin < len(text):
         end = _block_end(text, begin)
+        counted = begin
         for start, stop in token_spans(text[begin:end]):
+            if begin + start - counted > LONGEST_TOKEN:
+                starts.extend(_usual_tokens(text, counted, begin + start))
             if stop - start <= LONGEST_TOKEN:
                 starts.append(begin + start)
             else:
-                starts.extend(range(begin + start, begin + stop, USUAL_TOKEN))
+                starts.extend(_usual_tokens(text, begin + start, begin + stop))
+            counted = begin + stop
+        starts.extend(_usual_tokens(text, counted, end))
         begin = end
     return starts
+
+
+def _usual_tokens(text: str, start: int, end: int) -> range:
+    """Offsets to count by in text that the tokenizer passes over; none in white space."""
+    return range(start, end if text[start:end].strip() else start, USUAL_TOKEN)
 
 
 def _block_end(text: str, begin: int) -> int:
@@ -141,8 +154,11 @@ def _sections(document: Document, starts: "array[int]") -> Iterator[_Section]:
         if not text[start:end].strip():
             continue
         tokens = bisect_left(starts, end) - bisect_left(starts, start)
-        # Beside its words, a heading alone has at most a rule above and one below.
-        bare = bool(number) and tokens < 200 and len(text[start:end].split()) <= words + 2
+        # Beside its words, a heading alone has at most a rule above and one below. What stands
+        # before the first heading is as good as nothing where it is a line of markup.
+        bare = tokens < FEW_TOKENS
+        if number:
+            bare = tokens < MANY_TOKENS and len(text[start:end].split()) <= words + 2
         yield _Section(start, end, level, tuple(title for _, title in above), tokens, bare)
 
 
@@ -158,7 +174,7 @@ def _grouped(sections: Iterator[_Section], limit: int) -> Iterator[_Section]:
             group = section
             continue
         fits = group.tokens + section.tokens <= limit // 4
-        heads = group.bare and section.level > group.level
+        heads = group.bare and section.level > group.level and group.tokens <= limit // 4
         if section.level < group.level or not (fits or heads):
             yield group
             group = section
@@ -191,24 +207,23 @@ class _Cutter:
 
     def spans(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield spans [start, end) of a section, trimmed of white space, that cover it."""
-        start, end = self._trimmed(start, end)
-        section_start, last = start, bisect_left(self.starts, end)
+        start = self._next(start, end)
+        end = self._last(start, end)
+        last = bisect_left(self.starts, end)
         covered = start
         while covered < end:
             cut, level = end, PARAGRAPH
             first = bisect_left(self.starts, start)
             if last - first > self.limit:
                 cut, level = self._cut(first, last, covered + 1)
-            stop = self._trimmed(start, cut)[1]
-            # At white space a tokenizer begins anew, inside a word it may count otherwise.
-            if (start > section_start and not self.text[start - 1].isspace()) or (
-                stop < end and not self.text[stop].isspace()
-            ):
+            stop = self._last(start, cut)
+            # At a space a tokenizer begins anew; elsewhere it may count otherwise.
+            if not (self._is_blank(start - 1) and self._is_blank(stop)):
                 fitting = self._fitting(start, stop, covered + 1)
                 if fitting < stop:
-                    cut, stop, level = fitting, self._trimmed(start, fitting)[1], GRAPHEME
+                    cut, stop, level = fitting, self._last(start, fitting), GRAPHEME
             yield start, stop
-            covered = self._trimmed(cut, end)[0]
+            covered = self._next(cut, end)
             start = self._repeated_from(start, covered, level)
 
     def _cut(self, first: int, last: int, least: int) -> tuple[int, regex.Pattern[str]]:
@@ -255,9 +270,15 @@ class _Cutter:
                 return places[0]
         return covered
 
-    def _trimmed(self, start: int, end: int) -> tuple[int, int]:
-        while start < end and self.text[start].isspace():
-            start += 1
-        while end > start and self.text[end - 1].isspace():
-            end -= 1
-        return start, end
+    def _next(self, start: int, end: int) -> int:
+        """The first place from `start` on that is no white space, or `end`."""
+        found = VISIBLE.search(self.text, start, end)
+        return found.start() if found else end
+
+    def _last(self, start: int, end: int) -> int:
+        """The end of text[start:end] without the white space that ends it."""
+        return start + len(self.text[start:end].rstrip())
+
+    def _is_blank(self, place: int) -> bool:
+        # Other white space, a form feed for one, may be nothing to a tokenizer.
+        return not 0 <= place < len(self.text) or self.text[place] in " \t\n"

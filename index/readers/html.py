@@ -74,8 +74,10 @@ def _main_text(page: "LexborHTMLParser") -> tuple[str, tuple[Heading, ...]]:
 
 
 def _title(page: "LexborHTMLParser", headings: tuple[Heading, ...]) -> str:
-    """The page's `<title>`; its first heading where the title is that and the name of the site."""
+    """The page's `<title>`; the heading that it starts with, where the site's name follows."""
     node = page.css_first("title")
     title = " ".join(node.text().split()) if node else ""
-    heading = headings[0].text if headings else ""
-    return heading if heading and (not title or title.startswith(heading)) else title
+    texts = [heading.text for heading in headings]
+    if not title:
+        return texts[0] if texts else ""
+    return next((text for text in texts[:3] if title.startswith(text)), title)

@@ -12,6 +12,9 @@ BLOCKS = """
 address article aside blockquote body caption center details dir div dl dt fieldset figcaption
 figure footer form header hgroup hr main menu nav ol p pre section summary table ul
 """
+LONGEST_HEADING = 200  # code points; more is text that was to look large
+LISTS = frozenset({"ol", "ul", "menu", "dir"})
+PERMALINKS = frozenset({"¶", "\uf0c1", "🔗"})  # shown beside a heading, to be clicked
 # What separates two words, by what stands between them; of several, the widest.
 NOTHING, SPACE, CELL, LINE, BLOCK = range(5)
 GAPS = ("", " ", " | ", "\n", "\n\n")
@@ -50,6 +53,7 @@ class _Page:
         self.length = 0
         self.gap = NOTHING
         self.marker = ""  # of the list item that has begun
+        self.lists = 0  # lists that are open
         self.held = ""  # white space of a `pre`, written if more of it follows
         self.verbatim = 0  # elements `pre` that are open
         self.heading_from: tuple[int, int] | None = None  # in parts, in code points
@@ -57,17 +61,21 @@ class _Page:
     def open(self, tag: str) -> None:
         if tag == "br" and self.gap == LINE:
             self.gap = BLOCK
-        self.gap = max(self.gap, GAP_AROUND.get(tag, NOTHING))
+        self.gap = max(self.gap, self._gap_around(tag))
         if tag == "li":
             self.marker = "- "
+        elif tag in LISTS:
+            self.lists += 1
         elif tag == "pre":
             self.verbatim += 1
         elif tag in LEVELS:
             self.heading_from = len(self.parts), self.length
 
     def close(self, tag: str) -> None:
+        if tag in LISTS:
+            self.lists -= 1
         if tag != "br":
-            self.gap = max(self.gap, GAP_AROUND.get(tag, NOTHING))
+            self.gap = max(self.gap, LINE if tag == "dt" else self._gap_around(tag))
         if tag == "pre":
             self.verbatim -= 1
             self.held = ""
@@ -75,15 +83,24 @@ class _Page:
             part, start = self.heading_from
             self.heading_from = None
             written = "".join(self.parts[part:])
-            if title := " ".join(written.split()).removeprefix("- "):
+            title = " ".join(written.split()).removeprefix("- ")
+            if 0 < len(title) <= LONGEST_HEADING:
                 start += len(written) - len(written.lstrip())
                 self.headings.append(Heading(start, LEVELS[tag], title))
+
+    def _gap_around(self, tag: str) -> int:
+        # What a list item starts with stands beside its marker; a list in a list, below its item.
+        if self.marker or (tag in LISTS and self.lists):
+            return min(GAP_AROUND.get(tag, NOTHING), LINE)
+        return GAP_AROUND.get(tag, NOTHING)
 
     def write(self, text: str) -> None:
         if self.verbatim:
             self._write_verbatim(text)
             return
         words = " ".join(text.split())
+        if words in PERMALINKS:
+            return
         if text[:1].isspace():
             self.gap = max(self.gap, SPACE)
         if words:

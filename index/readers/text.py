@@ -19,7 +19,7 @@ def read(file: BinaryIO, document_id: str) -> Iterator[Document]:
     """Yield the one document; its title is the heading that it starts with, else the file name."""
     text = decode(file.read())
     headings = underlined_headings(text)
-    starts_with_one = headings and not text[: headings[0].start].strip()
+    starts_with_one = headings and _is_preamble(text[: headings[0].start])
     title = headings[0].text if starts_with_one else file_title(document_id, text)
     yield Document(document_id, title, text, headings=headings)
 
@@ -27,6 +27,11 @@ def read(file: BinaryIO, document_id: str) -> Iterator[Document]:
 def file_title(document_id: str, text: str) -> str:
     """The title of a file that gives none: its name. What is empty has no title to be found by."""
     return document_id.rsplit("/", 1)[-1] if text.strip() else ""
+
+
+def _is_preamble(text: str) -> bool:
+    """Whether text before a heading is nothing but comments, directives and fields."""
+    return all(not line.strip() or line.startswith(("..", ":", " ")) for line in text.split("\n"))
 
 
 def underlined_headings(text: str) -> tuple[Heading, ...]:

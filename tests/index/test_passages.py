@@ -1,0 +1,244 @@
+# ruff: noqa: RUF001 - the scripts are meant
+"""A document -> its passages: every character in one, none too long, cut where a reader would."""
+
+import unicodedata
+from itertools import pairwise
+from math import ceil
+
+import pytest
+from clsearch.index.passages import encoded_text, split
+from clsearch.index.types import Document, Heading, Passage
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCABULARY = ["[UNK]", "the", "router", "re", "##set", "hold", "한국", "##어", "ไทย", *LETTERS]
+VOCABULARY += [f"##{letter}" for letter in LETTERS] + list(".,;:!?-#=()。、")
+
+
+def wordpiece() -> Tokenizer:
+    """A small tokenizer that works as BERT's does: words, pieces, unknown words of any length."""
+    tokenizer = Tokenizer(
+        models.WordPiece(
+            {piece: number for number, piece in enumerate(VOCABULARY)},
+            unk_token="[UNK]",
+            max_input_chars_per_word=100,
+        )
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+TOKENIZER = wordpiece()
+
+
+def token_spans(text: str) -> list[tuple[int, int]]:
+    """As an encoder gives them."""
+    spans: list[tuple[int, int]] = TOKENIZER.encode(text, add_special_tokens=False).offsets
+    return spans
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """One token a word, so that lengths can be counted by eye."""
+    spans, end = [], 0
+    for word in text.split():
+        start = text.index(word, end)
+        end = start + len(word)
+        spans.append((start, end))
+    return spans
+
+
+def check(document: Document, passages: list[Passage], limit: int) -> None:
+    """What holds for all passages of all documents."""
+    text = document.text
+    covered = [False] * len(text)
+    for passage in passages:
+        assert document.text[passage.start : passage.end] == passage.text
+        assert passage.text == passage.text.strip() != ""
+        # One character may have more tokens than the limit; it cannot be cut.
+        assert len(token_spans(passage.text)) <= limit or len(passage.text) == 1
+        assert passage.line == document.line + text.count("\n", 0, passage.start)
+        covered[passage.start : passage.end] = [True] * len(passage.text)
+    assert all(done or text[at].isspace() for at, done in enumerate(covered))
+    for before, after in pairwise(passages):
+        assert before.start < after.start
+        assert before.end < after.end
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        "the router ", "Reset it. ", "hold, then ", "\n", "\n\n", "\n\n    ", "\n- ", "\n1. ",
+        "今天天气很好。", "我们去、公园！", "ภาษาไทยเป็น", " ", "\t", "한국어 ", "한국어", "اللغة؟ ",
+        "हिन्दी। ", "👨‍👩‍👧‍👦", "🇩🇪🇫🇷", "e\u0301\u0302", "\u200b", "\u200b" * 40, "x" * 120,
+        "antidisestablishment", "e.g. ", "...", "?!", "\u3000", "\x1c", "\x85", "Dr. Who ",
+        "\u0301", " " * 300, ".",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    pieces=st.lists(st.one_of(FRAGMENTS, st.text(max_size=8)), max_size=60),
+    limit=st.sampled_from([1, 2, 3, 5, 8, 16, 40, 250]),
+    overlap=st.sampled_from([0, 4, 32]),
+    cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 4)), max_size=5),
+)
+@example(pieces=["a" * 5000], limit=8, overlap=4, cuts=[])
+@example(pieces=["e" + "\u0301" * 3000], limit=8, overlap=4, cuts=[])
+@example(pieces=["." * 3000], limit=8, overlap=4, cuts=[])
+@example(pieces=["👨‍👩‍👧‍👦"] * 300, limit=8, overlap=4, cuts=[])
+def test_passages_cover_the_document(
+    pieces: list[str], limit: int, overlap: int, cuts: list[tuple[float, int]]
+) -> None:
+    """In every script, with any headings, at any limit."""
+    text = "".join(piece.replace("\r", "") for piece in pieces)
+    text = text.encode("utf-8", "replace").decode()
+    headings = tuple(
+        Heading(int(place * len(text)), level, text[int(place * len(text)) :][:5])
+        for place, level in sorted(cuts)
+    )
+    document = Document("d", "", text, headings=headings, line=3)
+    check(document, split(document, token_spans, limit, overlap), limit)
+
+
+def texts(text: str, limit: int, overlap: int = 0, headings: tuple[Heading, ...] = ()) -> list[str]:
+    """The passages' texts, a word counting one token."""
+    document = Document("d", "", text, headings=headings)
+    return [passage.text for passage in split(document, words, limit, overlap)]
+
+
+def test_a_short_text_is_one_passage() -> None:
+    """White space around it is not part of it."""
+    assert texts("\n  One. Two.\n\nThree. \n", 10) == ["One. Two.\n\nThree."]
+
+
+def test_paragraphs_stay_whole_and_shares_are_even() -> None:
+    """Ten words at eight a passage: a cut near the middle, not after the eighth."""
+    assert texts("a a a a\n\nb b\n\nc c c c", 8) == ["a a a a", "b b\n\nc c c c"]
+
+
+def test_an_indented_paragraph_is_cut_last() -> None:
+    """The second function is not torn from its body."""
+    code = "def f\n    a a a\n\ndef g\n    b b\n\n    c c"
+    assert texts(code, 7) == ["def f\n    a a a", "def g\n    b b\n\n    c c"]
+
+
+def test_sentences_stay_whole() -> None:
+    """A wrapped line ends none, nor do abbreviations, initials and numbers."""
+    sentences = ["One two\nthree four.", "See e.g. J. Smith and 3.5 more.", "Last one."]
+    assert texts(" ".join(sentences), 7) == sentences
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["今天天气很好。", "我们去公园玩！", "你好吗？"],
+        ["यह एक है। ", "यह दो है। "],
+        ["ما هذا؟ ", "هذا بيت. "],
+        ["Τι είναι; αυτό. ", "Ναι! "],
+        ["He said “Stop.” ", "(They did.) "],
+    ],
+)
+def test_sentences_of_every_script(sentences: list[str]) -> None:
+    """Cut after their own marks, with or without a space."""
+    text = "".join(sentences * 2)
+    longest = max(len(token_spans(sentence)) for sentence in sentences)
+    document = Document("d", "", text)
+    found = split(document, token_spans, longest, 0)
+    check(document, found, longest)
+    starts = {0}
+    for sentence in sentences * 2:
+        starts.add(max(starts) + len(sentence))
+    assert {passage.start for passage in found} <= starts
+
+
+def test_items_of_a_list_stay_whole() -> None:
+    """They have no full stop to be cut at."""
+    assert texts("- a b c\n- d e f\n2. g h i", 6) == ["- a b c", "- d e f", "2. g h i"]
+
+
+def test_the_overlap_is_whole_sentences_where_a_sentence_was_cut_after() -> None:
+    """And nothing at a paragraph."""
+    text = "A a a a. B b b. C c c. D d d. E e e. F f f."
+    found = texts(text, 16, overlap=4)
+    assert found == ["A a a a. B b b. C c c.", "C c c. D d d. E e e. F f f."]
+    assert texts("a a a a a a\n\nb b b b b b", 8, overlap=2) == ["a a a a a a", "b b b b b b"]
+
+
+def test_a_passage_keeps_to_its_section() -> None:
+    """Its heading is the path to it; what stands before the first has none."""
+    text = "Some words of introduction.\n\n# A\n\na a a a\n\n## B\n\nb b b b\n\n# C\n\nc c c c"
+    headings = tuple(
+        Heading(text.index(f"{mark} {name}"), len(mark), name)
+        for mark, name in (("#", "A"), ("##", "B"), ("#", "C"))
+    )
+    document = Document("d", "T", text, headings=headings, pages=(0, text.index("## B")), line=5)
+    assert [(p.text, p.heading, p.line, p.page) for p in split(document, words, 12)] == [
+        ("Some words of introduction.", "", 5, 1),
+        ("# A\n\na a a a", "A", 7, 1),
+        ("## B\n\nb b b b", "A > B", 11, 2),
+        ("# C\n\nc c c c", "C", 15, 2),
+    ]
+
+
+def test_a_heading_alone_stands_with_what_is_below_it() -> None:
+    """The short stand with the short, below what they share."""
+    text = "# A\n\n## B\n\nb b b b b b b b\n\n## C\n\nc\n\n## D\n\nd\n\n# E\n\ne"
+    headings = tuple(
+        Heading(text.index(f"{mark} {name}"), len(mark), name)
+        for mark, name in (("#", "A"), ("##", "B"), ("##", "C"), ("##", "D"), ("#", "E"))
+    )
+    document = Document("d", "T", text, headings=headings)
+    assert [(p.text, p.heading) for p in split(document, words, 24)] == [
+        ("# A\n\n## B\n\nb b b b b b b b", "A > B"),
+        ("## C\n\nc\n\n## D\n\nd", "A"),
+        ("# E\n\ne", "E"),
+    ]
+
+
+def test_lines_of_a_document_that_has_none_of_its_file() -> None:
+    """A record is all on the line of its file."""
+    document = Document("d", "", "a a\nb b\nc c", line=7, lined=False)
+    assert [passage.line for passage in split(document, words, 2)] == [7, 7, 7]
+
+
+def test_blank_documents() -> None:
+    """A title alone can be found; nothing cannot."""
+    assert split(Document("d", "Title", " \n"), words, 8) == [Passage(0, 0, "", 1)]
+    assert split(Document("d", " ", " \n"), words, 8) == []
+
+
+def test_graphemes_stay_whole() -> None:
+    """A family is four people and three joiners, a letter may have marks, a flag is two."""
+    for grapheme in ("👨‍👩‍👧‍👦", "e\u0301\u0302", "🇩🇪", "각"):
+        text = unicodedata.normalize("NFD", grapheme) * 400
+        size = len(unicodedata.normalize("NFD", grapheme))
+        found = split(Document("d", "", text), token_spans, 20)
+        assert len(found) > 1
+        assert all(p.start % size == 0 and p.end % size == 0 for p in found), grapheme
+
+
+def test_the_work_grows_with_the_text_and_no_faster() -> None:
+    """Each character is tokenised at most once where words are kept whole, whatever its length."""
+    counted = 0
+
+    def counting(text: str) -> list[tuple[int, int]]:
+        nonlocal counted
+        counted += len(text)
+        return words(text)
+
+    text = "All of this is on one line. " * 20_000
+    found = split(Document("d", "", text), counting, 250)
+    assert counted == len(text)
+    assert len(found) <= ceil(140_000 / 200)
+
+
+def test_text_for_the_encoder() -> None:
+    """Below its title, unless it says the title itself; in NFC."""
+    assert encoded_text("Routers", "Reset it.") == "Routers\nReset it."
+    assert encoded_text("Routers", "# Routers\n\nReset it.") == "# Routers\n\nReset it."
+    assert encoded_text("", "e\u0301") == "é"
+    assert encoded_text("e\u0301", "é first") == "é first"
+    assert encoded_text(" Title ", "") == "Title"
