@@ -267,7 +267,7 @@ class _Cutter:
         for kind in (SENTENCE,) if level is SENTENCE else (SENTENCE, CLAUSE, WORD):
             places = self._places(kind, low, covered - 1)
             if places:
-                return places[0]
+                return self._next(places[0], covered)
         return covered
 
     def _next(self, start: int, end: int) -> int:
