@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from ..index.errors import IndexDamaged, IndexMismatch, UsageError
-from ..index.store.snapshot import Snapshot
+from ..index.store.snapshot import Snapshot, StoredPassage
 from . import fusion, lexical, snippets
 from .hit import Hit
 
@@ -248,7 +248,7 @@ def _best_of_documents(
     depth = k
     while True:
         ranked = rank(depth)
-        stored = snapshot.passages([one.passage for one in ranked])
+        stored = _stored(snapshot, ranked)
         best: dict[str, _Ranked] = {}
         for one in ranked:
             best.setdefault(stored[one.passage].document, one)
@@ -258,7 +258,7 @@ def _best_of_documents(
 
 
 def _hits(snapshot: Snapshot, ranked: Sequence[_Ranked], words: list[str]) -> list[Hit]:
-    stored = snapshot.passages([one.passage for one in ranked])
+    stored = _stored(snapshot, ranked)
     found = [stored[one.passage] for one in ranked]
     match = lexical.expression(snippets.telling(words))
     marks = snippets.spans(match, [of.passage.text for of in found])
@@ -266,6 +266,18 @@ def _hits(snapshot: Snapshot, ranked: Sequence[_Ranked], words: list[str]) -> li
         Hit(rank, one.score, of.document, of.title, of.passage, one.scores, of.metadata, spans)
         for rank, (one, of, spans) in enumerate(zip(ranked, found, marks, strict=True), start=1)
     ]
+
+
+def _stored(snapshot: Snapshot, ranked: Sequence[_Ranked]) -> dict[int, StoredPassage]:
+    """The passages by id; IndexDamaged where a vector or a word leads to one that is not there."""
+    stored = snapshot.passages([one.passage for one in ranked])
+    lost = [one.passage for one in ranked if one.passage not in stored]
+    if lost:
+        raise IndexDamaged(
+            f"the index {str(snapshot.index)!r} finds passage {lost[0]}, and does not hold it:"
+            " run `clsearch check --repair`"
+        )
+    return stored
 
 
 def _check_k(k: int) -> None:

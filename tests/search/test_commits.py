@@ -1,5 +1,6 @@
 """What a searcher sees while its index changes, is merged, damaged, or made by another encoder."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,16 @@ def test_a_damaged_segment(make_index: MakeIndex, encoder: Any, damage: str) -> 
         with pytest.raises(IndexDamaged, match="clsearch check --repair"):
             searcher.search("jade", 3, mode)
     assert len(searcher.search("jade", 3, "lexical")) == 1
+
+
+def test_a_passage_that_is_lost(make_index: MakeIndex, encoder: Any) -> None:
+    """A vector without its passage is damage, not a hit."""
+    path = make_index({"a": "jade", "b": "iron"})
+    with sqlite3.connect(path / "index.db") as database:
+        database.execute("DELETE FROM passages WHERE id = (SELECT min(id) FROM passages)")
+    database.close()
+    with pytest.raises(IndexDamaged, match="clsearch check --repair"):
+        Searcher.open(path, encoder).search("jade", 1, "dense")
 
 
 def test_another_encoder(make_index: MakeIndex, encoder: Any) -> None:
