@@ -13,12 +13,14 @@ from . import faults
 from .snapshot import SEGMENT_COLUMNS
 from .store import Store, named_os_errors
 
+PIECE = 1 << 20
+
 OWN_NAME = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" + re.escape(SUFFIX) + f"({re.escape(TEMPORARY)})?"
 )
 
 
-def write_segment(index: Path, data: bytes) -> tuple[str, str]:
+def write_segment(index: Path, data: bytes | memoryview) -> tuple[str, str]:
     """Put the bytes of a segment on the disk to stay: -> (name, SHA-256 hex).
 
     The file is whole and durable when this returns, and counts for nothing until a transaction
@@ -39,7 +41,7 @@ def write_segment(index: Path, data: bytes) -> tuple[str, str]:
             finally:
                 os.close(descriptor)
             faults.reach("segment.synced")
-            if temporary.read_bytes() != data:
+            if not _holds(temporary, data):
                 raise IndexUnwritable(
                     f"the disk gave back other bytes than were written to {str(temporary)!r}. "
                     "Nothing was committed; check the disk."
@@ -55,7 +57,18 @@ def write_segment(index: Path, data: bytes) -> tuple[str, str]:
     return name, hashlib.sha256(data).hexdigest()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _holds(path: Path, data: bytes | memoryview) -> bool:
+    """Whether a file has these bytes, read a piece at a time."""
+    rest = memoryview(data)
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            if rest[: len(piece)] != piece:
+                return False
+            rest = rest[len(piece) :]
+    return not rest
+
+
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -143,7 +156,8 @@ def _quarantine_damaged(store: Store) -> list[str]:
             path = segment_path(store.index, name)
             if path.exists():
                 folder = path.parent / QUARANTINE
-                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o700)
                 os.rename(path, folder / path.name)
                 sync_folder(path.parent)
                 sync_folder(folder)

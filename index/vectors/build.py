@@ -14,7 +14,7 @@ UNIT_NORM_TOLERANCE = 1e-3
 
 def build(
     chunks: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]], dimension: int, kind: str
-) -> bytes:
+) -> memoryview:
     """Serialise a segment from chunks of (ids `[n]`, unit vectors `[n, dimension]`).
 
     Ids must ascend over all chunks: FAISS breaks ties by position, so position is id order.
@@ -29,7 +29,7 @@ def build(
             raise ValueError("the ids of a segment must ascend")
         last = int(ids[-1]) if len(ids) else last
         index.add_with_ids(vectors, ids)
-    data: bytes = faiss.serialize_index(index).tobytes()
+    data: memoryview = faiss.serialize_index(index).data
     return data
 
 

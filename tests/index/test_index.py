@@ -227,3 +227,23 @@ def test_nothing_of_the_write_side_is_imported_to_read(tmp_path: Path, encoder: 
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
+
+
+def test_in_wal_mode(tmp_path: Path, encoder: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a version of SQLite where it is safe: a reader does not hold up a writer."""
+    with monkeypatch.context() as patch:
+        patch.setattr("clsearch.index.store.store.journal_mode", lambda _: ("wal", "full"))
+        with Index.open(tmp_path, encoder=encoder) as index:
+            index.add([{"id": "1", "text": "one"}])
+            with Snapshot.open(tmp_path) as before:
+                index.add([{"id": "2", "text": "two"}])
+                index.optimize()
+                assert before.document_ids() == ["1"]
+                assert len(before.segments) == 1
+            assert check(tmp_path) == ()
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("index.db*")}
+            assert modes == dict.fromkeys(["index.db", "index.db-wal", "index.db-shm"], 0o600)
+    with Index.open(tmp_path, encoder=encoder) as index:
+        assert index.add([{"id": "3", "text": "three"}]).added == 1
+        assert not (tmp_path / "index.db-wal").exists()
+    assert set(texts(tmp_path)) == {"1", "2", "3"}

@@ -63,10 +63,16 @@ def test_a_disk_that_gives_back_something_else(
 ) -> None:
     """Is found before the file counts."""
     (tmp_path / "vectors").mkdir()
-    monkeypatch.setattr("pathlib.Path.read_bytes", lambda _: b"dat?")
-    with pytest.raises(IndexUnwritable, match="other bytes"):
-        manifest.write_segment(tmp_path, b"data")
-    assert files(tmp_path) == set()
+    write = os.write
+    for wrong in (b"dat?", b"dat", b"data!"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "clsearch.index.store.manifest.os.write",
+                lambda fd, data, wrong=wrong: write(fd, wrong) and len(data),
+            )
+            with pytest.raises(IndexUnwritable, match="other bytes"):
+                manifest.write_segment(tmp_path, b"data")
+        assert files(tmp_path) == set()
 
 
 def test_a_short_write_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
