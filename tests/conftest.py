@@ -1,54 +1,7 @@
 """What tests of several parts share."""
 
-import hashlib
-import re
-from collections.abc import Mapping, Sequence
-
-import numpy as np
 import pytest
-from numpy.typing import NDArray
-
-
-class WordsEncoder:
-    """A fast deterministic encoder: each word is a fixed direction, a text the sum of its words.
-
-    `encoded` lists all texts that went through `encode_passages`, so that a test can tell what was
-    encoded again.
-    """
-
-    name = "words"
-    max_length = 64
-    room = 62
-
-    def __init__(self, dimension: int = 32, seed: str = "") -> None:
-        """Another dimension or seed is another encoder, with another fingerprint."""
-        self.dimension = dimension
-        self.fingerprint = hashlib.sha256(f"words {dimension} {seed}".encode()).hexdigest()
-        self.declaration: Mapping[str, str | int] = {"model": "words", "dimension": dimension}
-        self.encoded: list[str] = []
-        self._seed = seed
-
-    def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors `[n, dimension]`; remembers the texts."""
-        self.encoded.extend(texts)
-        return self.encode_queries(texts)
-
-    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors `[n, dimension]`."""
-        sums = np.zeros((len(texts), self.dimension), np.float64)
-        for row, text in enumerate(texts):
-            for word in re.findall(r"\w+", text.lower()) or [""]:
-                sums[row] += self._direction(word)
-        return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
-
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """A word or a mark is a token."""
-        return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-
-    def _direction(self, word: str) -> NDArray[np.float64]:
-        digest = hashlib.sha256(f"{self._seed}{word}".encode()).digest()
-        seed = int.from_bytes(digest[:8], "little")
-        return np.random.default_rng(seed).standard_normal(self.dimension)
+from words_encoder import WordsEncoder
 
 
 @pytest.fixture
