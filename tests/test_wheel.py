@@ -118,7 +118,7 @@ def test_the_installed_command_works_in_a_foreign_folder(site: Path, tmp_path: P
             "Usage: clsearch" in run(*command, "--help", cwd=tmp_path, PYTHONPATH=str(site)).stdout
         )
     run(*module, "index", "notes", cwd=tmp_path, PYTHONPATH=str(site))
-    asked = ("search", "--json", "-k", "1", "why does the ocean rise and fall")
+    asked = ("search", "--json", "-k", "1", "--mode", "dense", "why does the ocean rise")
     said = run(site / "bin" / "clsearch", *asked, cwd=tmp_path, PYTHONPATH=str(site)).stdout
     (hit,) = json.loads(said)["hits"]
     assert hit["document"] == "notes/tide.md"
