@@ -5,6 +5,7 @@ from inspect import cleandoc
 from pathlib import Path
 
 import click
+
 from clsearch.cli import cli
 
 PAGE = Path(__file__).with_name("cli.md")

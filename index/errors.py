@@ -1,4 +1,4 @@
-"""Every error that clsearch raises on purpose. A message names the value, the reason, the next step.
+"""Every error that clsearch raises on purpose. A message names value, reason and next step.
 
 ClsearchError
 ├── UsageError          an argument that cannot be right

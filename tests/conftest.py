@@ -1,6 +1,7 @@
 """What tests of several parts share."""
 
 import pytest
+
 from words_encoder import WordsEncoder
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import click.testing
 import numpy as np
 import pytest
+
 from clsearch.cli import DEMO_QUESTIONS, cli
 from clsearch.index.config import SAMPLE
 from clsearch.index.encoder import Encoder

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import pytest
+
 from clsearch.cli import cli
 
 DOCS = Path(__file__).parent.parent / "docs"

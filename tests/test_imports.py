@@ -9,10 +9,11 @@ import sys
 import tomllib
 from pathlib import Path
 
-import clsearch
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import clsearch
 
 TREE = Path(__file__).parent.parent
 PACKAGE = Path(clsearch.__file__).parent

@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import clsearch
 import pytest
+
+import clsearch
 
 ROOT = Path(clsearch.__file__).parent
 

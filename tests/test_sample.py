@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from clsearch.cli import DEMO_QUESTIONS
 from clsearch.index import Index
 from clsearch.index.config import SAMPLE

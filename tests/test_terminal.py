@@ -5,6 +5,7 @@ import unicodedata
 
 import click
 import pytest
+
 from clsearch.terminal import excerpt, plural, readable_size, safe, without_heading
 
 

@@ -33,7 +33,9 @@ PACKAGES = (
 ).split()
 BLOCKS = "h1,h2,h3,h4,h5,p,li,dd"
 PER_PACKAGE = 12_000  # passages kept of one package, so that no single manual sets the tone
-STOPWORDS = frozenset("the of and a to in is that it for on with as be are this by or an not".split())
+STOPWORDS = frozenset(
+    "the of and a to in is that it for on with as be are this by or an not".split()
+)
 
 Block = tuple[bool, str]  # (is it a heading?, its text on one line)
 
@@ -98,7 +100,7 @@ def file_blocks(path: Path) -> Iterator[Block]:
 
 
 def passages(blocks: Iterable[Block], rng: random.Random) -> Iterator[str]:
-    """Join blocks to passages of a drawn length; now and then a heading or a first sentence alone."""
+    """Join blocks to passages of a drawn length; at times a heading or first sentence alone."""
     heading, parts, words, goal = "", [], 0, rng.choice((24, 60, 120, 180, 220))
     for is_heading, text in blocks:
         if not text or not is_prose(text):

@@ -75,7 +75,7 @@ def attention_bias(mask: Tensor) -> Tensor:
 def cls_of_last_layer(layer: torch.nn.Module, hidden: Tensor, bias: Tensor) -> Tensor:
     """What a BERT layer gives for the first token, [n, d]: the same numbers, without the others."""
     attention = layer.attention.self
-    n, t, d = hidden.shape
+    n, _, d = hidden.shape
     heads = attention.num_attention_heads
 
     def split(x: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ def save(student: BertModel, output: Path) -> None:
 
 
 def rate_factor(step: int, steps: int) -> float:
-    """Share of the peak rate at a step: a short warm-up, level, and linear to 0 from half-way on."""
+    """Share of the peak rate: a short warm-up, level, and linear to 0 from half-way on."""
     return min((step + 1) / 50, 1.0, 2 * (steps - step) / steps)
 
 
@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("texts", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)

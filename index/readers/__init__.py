@@ -72,8 +72,13 @@ def _read(file: BinaryIO, document_id: str, suffix: str) -> Iterator[Document | 
         if named:
             raise ReadError(f"{error}, though it is named {suffix}") from error
         raise
+    except ReadError:
+        raise
     except OSError as error:
         raise ReadError(f"it cannot be read: {error.strerror}") from error
+    except Exception as error:
+        # Whatever a parser trips over in one file must not keep the others out of the index.
+        raise ReadError(f"its parser failed: {type(error).__name__}: {error}") from error
 
 
 def _recognised(file: BinaryIO) -> ModuleType:

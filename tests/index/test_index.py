@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from clsearch.index import Document, Index
 from clsearch.index.check import check
 from clsearch.index.errors import IndexLocked, IndexMismatch, ModelError, UsageError

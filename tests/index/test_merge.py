@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from clsearch.index import Index
 from clsearch.index.check import check
 from clsearch.index.errors import IndexDamaged

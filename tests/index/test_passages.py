@@ -6,11 +6,12 @@ from itertools import pairwise
 from math import ceil
 
 import pytest
-from clsearch.index.passages import encoded_text, split
-from clsearch.index.types import Document, Heading, Passage
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from clsearch.index.passages import encoded_text, split
+from clsearch.index.types import Document, Heading, Passage
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = ["[UNK]", "the", "router", "re", "##set", "hold", "한국", "##어", "ไทย", *LETTERS]

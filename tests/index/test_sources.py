@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from clsearch.index.errors import SourceError
 from clsearch.index.sources import Found, file_id, is_within, walk
 from clsearch.index.types import Skipped

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from clsearch.index import Index, Progress, SyncReport, batch
 from clsearch.index import sync as sync_module
 from clsearch.index.check import check

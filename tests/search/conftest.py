@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from clsearch.index.index import Index
 from clsearch.search import Searcher
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import clsearch.search.searcher
 import pytest
+
+import clsearch.search.searcher
 from clsearch.index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot

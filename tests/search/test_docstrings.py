@@ -4,6 +4,7 @@ import doctest
 from types import ModuleType
 
 import pytest
+
 from clsearch.search import fusion, lexical, snippets
 
 

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import pytest
+
 from clsearch.search.fusion import reciprocal_rank
 
 

@@ -5,9 +5,10 @@ import unicodedata
 from collections.abc import Iterator
 
 import pytest
-from clsearch.search.lexical import MAX_TERMS, expression, terms
 from hypothesis import given
 from hypothesis import strategies as st
+
+from clsearch.search.lexical import MAX_TERMS, expression, terms
 
 NASTY = [
     "",

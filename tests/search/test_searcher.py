@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from clsearch.index import vectors
 from clsearch.index.errors import UsageError
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot, StoredPassage
 from clsearch.index.vectors import Segment
 from clsearch.search import Hit, Mode, Searcher
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 MakeIndex = Callable[..., Path]

@@ -2,10 +2,11 @@
 
 import unicodedata
 
-from clsearch.search.lexical import expression, terms
-from clsearch.search.snippets import spans, telling
 from hypothesis import given
 from hypothesis import strategies as st
+
+from clsearch.search.lexical import expression, terms
+from clsearch.search.snippets import spans, telling
 
 
 def words(query: str, text: str) -> list[str]:

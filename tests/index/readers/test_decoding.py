@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+
 from clsearch.index.errors import NotADocument, ReadError
 from clsearch.index.readers import read
 from clsearch.index.readers.decoding import decode

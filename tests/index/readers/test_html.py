@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import pytest
+
 from clsearch.index.readers.html import read, recognises
 from clsearch.index.types import Document
 

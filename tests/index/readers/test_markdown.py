@@ -3,6 +3,7 @@
 from io import BytesIO
 
 import pytest
+
 from clsearch.index.readers.markdown import read
 from clsearch.index.types import Document, Heading
 

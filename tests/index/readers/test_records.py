@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+
 from clsearch.index.readers import jsonl, tables
 from clsearch.index.types import Document, Skipped
 

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
+
 from clsearch.index.errors import NotADocument, ReadError
-from clsearch.index.readers import read, read_stream
+from clsearch.index.readers import read, read_stream, text
 from clsearch.index.types import Document, Heading
 
 RST = """\
@@ -144,3 +147,16 @@ def test_importing_the_readers_imports_no_parser() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_parser_that_fails_is_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(file: BinaryIO, document_id: str) -> Iterator[Document]:
+        yield Document(document_id, "", str(1 // 0))
+
+    monkeypatch.setattr(text, "read", stumble)
+    path = tmp_path / "a.txt"
+    path.write_text("words")
+    with pytest.raises(ReadError, match=r"parser failed: ZeroDivisionError"):
+        list(read(path, "a.txt"))

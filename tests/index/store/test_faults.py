@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import clsearch
 import pytest
+
+import clsearch
 from clsearch.index.store.faults import STEPS, VARIABLE
 
 SOURCES = Path(clsearch.__file__).parent / "index" / "store"

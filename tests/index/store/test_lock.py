@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from clsearch.index.errors import IndexLocked
 from clsearch.index.store.lock import take_lock
 

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from clsearch.index.errors import IndexUnwritable
 from clsearch.index.files import segment_path
 from clsearch.index.index import Index

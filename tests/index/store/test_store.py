@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from clsearch.index.config import Options
 from clsearch.index.errors import IndexUnwritable, UsageError
 from clsearch.index.store.settings import Settings

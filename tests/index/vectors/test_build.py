@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from clsearch.index.errors import ModelError
 from clsearch.index.vectors import build, choose
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from clsearch.index import vectors
 from clsearch.index.errors import IndexDamaged
 from clsearch.index.files import segment_path
 from clsearch.index.types import SegmentRow
 from clsearch.index.vectors import Segment
-from numpy.typing import NDArray
 
 NONE = np.array([], np.int64)
 

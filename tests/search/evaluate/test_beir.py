@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from clsearch.index.errors import UsageError
 from clsearch.index.types import Document
 from clsearch.search.evaluate.beir import read_corpus, read_qrels, read_queries

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from clsearch.index.encoder import Encoder
 from clsearch.index.errors import UsageError
 from clsearch.index.index import Index

@@ -3,6 +3,7 @@
 from math import log2
 
 import pytest
+
 from clsearch.search.evaluate.metrics import DEPTH, measure
 
 
