@@ -38,19 +38,19 @@ EMBED_BATCH = 256
 DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
     "forgotten wifi password",
-    "how to get rid of mold",
+    "unspent vacation",
     "how did books become affordable for ordinary people",
 )
-DEMO_NEXT = f"""\
+DEMO_NEXT = """\
 Now you, in the sample:
 
-    cd {DEMO}
-    clsearch search "what makes the ocean rise and fall"
+    cd {folder}
+    {program} search "insomnia remedies"
 
 and in any folder of your own:
 
-    clsearch index .
-    clsearch search "…"\
+    {program} index .
+    {program} search "…"\
 """
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -479,6 +479,7 @@ def demo(as_json: bool) -> None:
 
     The sample and its index are put into clsearch-demo/ in the working folder.
     """
+    import shlex
     import shutil
 
     from .index import Index
@@ -501,7 +502,9 @@ def demo(as_json: bool) -> None:
     for question, hits in answers:
         click.echo(click.style(f"? {question}", bold=True), color=terminal.colours())
         print_passages(hits)
-    click.echo(DEMO_NEXT)
+    installed = shutil.which("clsearch")
+    program = "clsearch" if installed else f"{shlex.quote(sys.executable)} -m clsearch"
+    print_line(DEMO_NEXT.format(folder=DEMO, program=program))
 
 
 @contextmanager
