@@ -23,7 +23,7 @@ REFUSED = 3  # an error of ours
 
 
 def play(request: dict, libc: ctypes.CDLL) -> None:
-    """Play the acts from `first` on, and note in the file `notes` what began and what was done."""
+    """Play the acts from `first` to `last`; the file `notes` says what began and what was done."""
     batch.DOCUMENTS = 2  # so that a sync of four files is two commits
     if step := request.get("step"):
         faults._fault = (step, request["n"])
@@ -31,13 +31,13 @@ def play(request: dict, libc: ctypes.CDLL) -> None:
         libc.fail_at(request["index"].encode(), request["n"], how)
     index, folder = Path(request["index"]), Path(request["folder"])
     with open(request["notes"], "a", buffering=1) as notes:
-        for number in range(request["first"], len(story.ACTS)):
+        for number in range(request["first"], request["last"] + 1):
             act = story.ACTS[number]
             story.write_files(folder, act.files)
             notes.write(f"began {number}\n")
             with Index.open(index, encoder=story.encoder()) as opened:
                 act.play(opened, folder)
-            notes.write(f"done {number}\n")
+                notes.write(f"done {number}\n")
     if request.get("how") == story.COUNT:
         notes_of_calls = Path(request["notes"]).with_suffix(".calls")
         notes_of_calls.write_text(str(libc.calls()))

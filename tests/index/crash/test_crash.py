@@ -25,6 +25,7 @@ from story import ACTS, COUNT, EIO, ENOSPC, KILL, TORN, Versions, encoder, word
 
 HERE = Path(__file__).parent
 DONE, REFUSED, KILLED = 0, 3, -signal.SIGKILL
+LAST = len(ACTS) - 1
 Play = Callable[..., int]
 
 
@@ -58,6 +59,11 @@ def server(failing_calls: Path) -> Iterator[subprocess.Popen[str]]:
         process.stdin.close()
 
 
+def found_after(act: int) -> Versions:
+    """What is found after an act; nothing before the first."""
+    return ACTS[act].found if act >= 0 else {}
+
+
 class Stage:
     """One index that suffers, and what its player noted."""
 
@@ -68,13 +74,17 @@ class Stage:
         self.notes = folder / "notes"
         self._server = server
 
-    def play(self, first: int = 0, **blow: int | float | str) -> int:
-        """Play from an act on under a blow -> the player's exit status, or minus its signal."""
+    def play(self, first: int = 0, last: int = LAST, **blow: int | float | str) -> int:
+        """Play some acts under a blow -> the player's exit status, or minus its signal."""
         assert self._server.stdin
         assert self._server.stdout
         self.notes.write_text("")
         where = {"index": str(self.index), "folder": str(self.files), "notes": str(self.notes)}
-        print(json.dumps({**where, "first": first, **blow}), file=self._server.stdin, flush=True)
+        print(
+            json.dumps({**where, "first": first, "last": last, **blow}),
+            file=self._server.stdin,
+            flush=True,
+        )
         status: int = json.loads(self._server.stdout.readline())["status"]
         assert status in (DONE, REFUSED, KILLED), self.error()
         return status
@@ -122,19 +132,17 @@ class Stage:
             assert found.get(name, set()) in allowed, f"{name}: {found.get(name)} of {allowed}"
 
     def survives(self) -> None:
-        """Hold the promises after a blow to a first life, then play the story to its end."""
+        """Hold the promises after a blow to a first life; then the next run completes the act."""
         done = self.last("done")
         began = max(self.last("began"), done)
-        empty: Versions = {}
-        self.holds(
-            ACTS[done].found if done >= 0 else empty, ACTS[began].found if began >= 0 else empty
-        )
-        self.completes(done)
+        self.holds(found_after(done), found_after(began))
+        act = min(done + 1, LAST)
+        assert self.play(first=act, last=act) == DONE, self.error()
+        self.is_whole(found_after(act))
 
-    def completes(self, done: int) -> None:
-        """The next runs play on from the act after `done` as if nothing had been."""
-        assert self.play(first=done + 1) == DONE, self.error()
-        assert self.found() == {name: {version} for name, version in ACTS[-1].found.items()}
+    def is_whole(self, versions: Versions) -> None:
+        """Exactly these documents are there, nothing is left to recover, and nothing is damaged."""
+        assert self.found() == {name: {version} for name, version in versions.items()}
         with Index.open(self.index, encoder=encoder()) as index:
             assert index.recovered == ()
         assert check(self.index) == ()
@@ -147,8 +155,9 @@ def stage(tmp_path: Path, server: subprocess.Popen[str]) -> Stage:
 
 
 def test_the_story_without_a_blow(stage: Stage) -> None:
-    assert stage.play() == DONE
-    stage.survives()
+    for act in range(LAST + 1):
+        assert stage.play(first=act, last=act) == DONE
+        stage.is_whole(found_after(act))
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -171,7 +180,7 @@ def test_killed_at_every_step_of_the_protocol(tmp_path: Path, server, step: str)
 
 @pytest.mark.parametrize(
     ("how", "stride"),
-    [(KILL, 5), (TORN, 7), (EIO, 7), (ENOSPC, 7)],
+    [(KILL, 13), (TORN, 17), (EIO, 19), (ENOSPC, 23)],
     ids=["kill", "torn", "eio", "full"],
 )
 def test_struck_at_any_system_call(tmp_path: Path, server, how: int, stride: int) -> None:
@@ -199,13 +208,15 @@ def test_disk_that_stays_full(tmp_path: Path, server) -> None:
 def test_killed_at_200_random_moments(stage: Stage, server) -> None:
     """One index takes all blows: what was done in one life must be there in every later one."""
     clock = random.Random(20)
-    done, settled = -1, {}
+    settled: Versions = {}  # what the last story ended with
+    done = began = -1
     for _ in range(200):
-        status = stage.play(first=done + 1, seconds=clock.uniform(0.0, 0.35))
+        status = stage.play(first=done + 1, seconds=clock.uniform(0.0, 0.25))
         assert status in (KILLED, DONE), stage.error()
-        done = max(done, stage.last("done"))
-        began = max(stage.last("began"), done)
-        stage.holds(ACTS[done].found if done >= 0 else settled, ACTS[began].found)
-        if done == len(ACTS) - 1:
-            done, settled = -1, ACTS[-1].found  # the story begins again, on the same index
-    stage.completes(done)
+        done, began = max(done, stage.last("done")), max(began, stage.last("began"))
+        old, new = (found_after(act) if act >= 0 else settled for act in (done, began))
+        stage.holds(old, new)
+        if done == LAST:
+            settled, done, began = found_after(LAST), -1, -1  # again, on the same index
+    assert stage.play() == DONE, stage.error()
+    stage.is_whole(found_after(LAST))
