@@ -18,7 +18,7 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 $(VENV)/base.stamp: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("clsearch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
