@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -81,6 +81,8 @@ class Commands(click.Group):
             if error.errno == errno.EPIPE:  # `clsearch search … | head`: click ends it quietly
                 raise
             raise Failure(explain_os_error(error)) from error
+        except MemoryError as error:
+            raise Failure("not enough memory; close other programs and run it again") from error
         except KeyboardInterrupt:
             say("\nclsearch: stopped; what was committed stays")
             ctx.exit(INTERRUPTED)
@@ -88,6 +90,8 @@ class Commands(click.Group):
 
 def explain_os_error(error: OSError) -> str:
     """What the system refused, of which file, and what to do next."""
+    if error.errno == errno.ENOENT and not error.filename:  # of os.getcwd()
+        return "the working folder is no longer there; change to one that is"
     reason = (error.strerror or str(error)).lower()
     what = f"{os.fsdecode(error.filename)!r}: {reason}" if error.filename else reason
     elsewhere = "check its permissions, or work in a folder of your own"
@@ -159,7 +163,7 @@ def model_options(command: F) -> F:
 
 def existing_index(given: str | None) -> Path:
     """The index to read or to change; IndexMissing where none is named and none is found."""
-    found = Path(given) if given else find_index()
+    found = find_index() if given is None else Path(given)
     make_one = "make one with `clsearch index FOLDER`, or name one with --index PATH"
     if found is None:
         raise IndexMissing(f"there is no {INDEX_NAME}/ in {os.getcwd()!r} or above it; {make_one}")
@@ -224,7 +228,7 @@ def index(
         with Index.open(path) as opened, progress_line() as progress:
             report = opened.reencode(model, pooling, progress=progress)
     else:
-        path = Path(index_path) if index_path else find_index() or Path(INDEX_NAME)
+        path = find_index() or Path(INDEX_NAME) if index_path is None else Path(index_path)
         from_stdin = sources == (STDIN,)
         if not from_stdin:
             for source in sources:  # what is not there must not leave an empty index behind
@@ -603,4 +607,14 @@ def print_json(value: dict[str, Any]) -> None:
 
 def main() -> None:
     """The `clsearch` command."""
-    cli(prog_name="clsearch")
+    # A stream that is closed (`>&-`) would leave its number to a file of the index, and what any
+    # library prints would be written there.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    try:
+        cli(prog_name="clsearch")
+    except OSError as error:  # what takes neither the help nor a message
+        with suppress(OSError):
+            say(f"clsearch: {explain_os_error(error)}")
+        sys.exit(FAILED)

@@ -19,6 +19,7 @@ def search(
 
     Passages whose id is in `excluded` are no candidates. Fewer than `k` where there are no more.
     """
+    k = min(k, sum(segment.row.passages for segment in segments))  # room is made for all k
     scores, ids = vectors.search(segments, query[np.newaxis], k, excluded)
     best = zip(ids[0].tolist(), scores[0].tolist(), strict=True)
     return [(passage, score) for passage, score in best if passage >= 0]

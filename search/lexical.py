@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -54,4 +55,5 @@ def expression(words: Sequence[str]) -> str:
 
 def search(snapshot: Snapshot, words: Sequence[str], k: int) -> list[tuple[int, float]]:
     """The `k` best (passage id, BM25) for any of these `terms`, best first, ties by id."""
+    k = min(k, sys.maxsize)  # SQLite's largest number, too
     return snapshot.match(expression(words), k) if words else []

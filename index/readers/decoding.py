@@ -123,6 +123,8 @@ def _wide(data: bytes) -> str | None:
         text = _strict(data, encoding)
         if text is None or not _reads_as_text(text[:HEAD]):
             continue
+        if data.isascii() and not text.isascii():
+            continue  # ASCII with NULs in it, read as Chinese
         spaces = sum(text.count(space) for space in WIDE_SPACES)
         if spaces > most:
             best, most = text, spaces

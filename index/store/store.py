@@ -180,6 +180,8 @@ def named_os_errors(index: Path) -> Iterator[None]:
             )
         elif error.errno in (errno.ENOTDIR, errno.EEXIST):
             message = f"{str(index)!r} is a file. Name a folder with --index."
+        elif error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP):
+            message = f"{where} cannot be made ({error.strerror}). Name a folder with --index."
         else:
             message = (
                 f"the disk failed while {where} was written ({error.strerror or error}). "
