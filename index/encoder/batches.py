@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .tokenizer import Tokens
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text as the model takes it: token ids and token types (segment ids) of one length."""
+
+    ids: list[int]
+    types: list[int]
 
 
 @dataclass(frozen=True)

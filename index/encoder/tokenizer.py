@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from ..errors import ModelError
 from ..types import Json
+from .batches import Tokens
 from .declaration import Declaration, read_json
 
 # The files a tokenizer may be made of, whichever of them a folder has.
@@ -29,14 +29,6 @@ TOKENIZER_FILES = (
 )
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """One text as the model takes it: token ids and token types (segment ids) of one length."""
-
-    ids: list[int]
-    types: list[int]
 
 
 class Tokenizer:

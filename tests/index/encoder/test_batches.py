@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsearch.index.encoder.batches import batches
-from clsearch.index.encoder.tokenizer import Tokens
+from clsearch.index.encoder.batches import Tokens, batches
 
 
 def made(lengths: list[int]) -> list[Tokens]:
