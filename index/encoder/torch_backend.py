@@ -53,8 +53,9 @@ class TorchTransformer:
         self._takes_types = "token_type_ids" in inspect.signature(self._model.forward).parameters
         table = self._model.get_input_embeddings()
         self._vocabulary = getattr(table, "num_embeddings", None)
-        # A CPU gains nothing from more at once; a GPU would stand idle with so few.
-        self.batch_tokens = 8192 if self._device.type == "cpu" else 65536
+        # On a CPU the largest tensor of a batch stays below 32 MB, from where on glibc gives memory
+        # back to the system after each use; a GPU would stand idle with so few.
+        self.batch_tokens = 2048 if self._device.type == "cpu" else 65536
 
     def pooled(
         self, batch: Batch, weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
