@@ -1,7 +1,7 @@
 """Is every file of the index what was written, and do they agree? Nothing is changed here."""
 
-import json
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,24 +13,31 @@ from .batch import text_hash
 from .errors import IndexDamaged
 from .passages import encoded_text
 from .store import documents, fulltext
-from .store.connection import connect_to_read, named_errors
+from .store.connection import connect_to_read, reading
 from .store.settings import read_schema, read_settings
-from .store.snapshot import SEGMENT_COLUMNS
-from .types import SegmentRow
+from .store.snapshot import SEGMENT_COLUMNS, restored
+from .types import Document, SegmentRow
 from .vectors import Segment
+
+TABLES = ("settings", "sources", "documents", "passages", "segments", "tombstones")
+
+# As SQLite names what a column of this type holds, besides null.
+HELD = {"TEXT": "text", "INTEGER": "integer"}
 
 
 @dataclass(slots=True)
 class Findings:
     """What is wrong, in words and as what `repair` needs to know.
 
-    `documents` are keys to split again, `altered` those of them whose text is not what was read,
-    `segments` the live ones that do not hold what the database says, by row id with the reason.
+    `sources` are rows that cannot be read, `documents` keys to split again, `altered` those of them
+    whose text is not what was read, `segments` the live ones that do not hold what the database
+    says, by row id with the reason.
     """
 
     problems: list[str] = field(default_factory=list)
     structure: bool = False
     fulltext: bool = False
+    sources: set[int] = field(default_factory=set)
     documents: set[int] = field(default_factory=set)
     altered: set[int] = field(default_factory=set)
     segments: dict[int, str] = field(default_factory=dict)
@@ -52,16 +59,20 @@ def check(path: str | Path) -> tuple[str, ...]:
 def examine(index: Path) -> Findings:
     """What is wrong with an index. Raises `IndexDamaged` where not even its tables can be read."""
     findings = Findings()
-    with _copy(index) as connection, named_errors(index):
+    with _copy(index) as connection:
         generation = _generation(connection, index)
         _check_structure(connection, findings)
+        _check_types(connection, findings)
+        if findings.structure:
+            return findings  # What lies on broken ground would only be found broken again.
+        _check_sources(connection, findings)
         _check_documents(connection, findings)
         _check_fulltext(connection, findings)
         _check_manifest(connection, findings)
         gone = _check_segments(connection, index, findings)
     if gone:
         # A merge may have removed them meanwhile: then there is a newer commit to look at.
-        with closing(connect_to_read(index)) as connection:
+        with reading(index), closing(connect_to_read(index)) as connection:
             newer = _generation(connection, index) != generation
         if newer:
             return examine(index)
@@ -78,33 +89,58 @@ def _copy(index: Path) -> Iterator[sqlite3.Connection]:
     A check takes its time, and a writer's COMMIT waits for whoever reads; and FTS5 checks its index
     only where it might write.
     """
-    with named_errors(index), closing(sqlite3.connect("")) as copy:
+    with reading(index), closing(sqlite3.connect("")) as copy:
         with closing(connect_to_read(index)) as source:
             source.backup(copy)
         yield copy
 
 
 def _generation(connection: sqlite3.Connection, index: Path) -> int:
-    with named_errors(index):
-        try:
-            if read_schema(connection, index):
-                return read_settings(connection).generation
-        except (ValueError, TypeError, KeyError) as error:
-            raise IndexDamaged(
-                f"the settings of the index at {str(index)!r} cannot be read: {error!r}"
-            ) from error
+    if read_schema(connection, index):
+        return read_settings(connection).generation
     raise IndexDamaged(f"the index at {str(index)!r} has no tables: it was never finished")
 
 
 def _check_structure(connection: sqlite3.Connection, findings: Findings) -> None:
     for (message,) in connection.execute("PRAGMA integrity_check(20)"):
         if message != "ok":
-            findings.structure = True
+            # From SQLite 3.44 on, it looks into the full-text index too, which can be made again.
+            if "FTS5" in message:
+                findings.fulltext = True
+            else:
+                findings.structure = True
             findings.problems.append(f"index.db: {message}")
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         if table == "passages":
             findings.fulltext = True
         findings.problems.append(f"index.db: row {row} of {table} refers to no row of {parent}")
+
+
+def _check_types(connection: sqlite3.Connection, findings: Findings) -> None:
+    """A flipped bit can make a number of a text: SQLite holds any value in any column."""
+    for table in TABLES:
+        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        for _, name, declared, *_ in columns:
+            if declared not in HELD:
+                continue
+            sql = f"SELECT count(*) FROM {table} WHERE typeof(\"{name}\") NOT IN (?, 'null')"
+            wrong = connection.execute(sql, (HELD[declared],)).fetchone()[0]
+            if wrong:
+                findings.structure = True
+                findings.problems.append(
+                    f"index.db: {wrong} values of {table}.{name} are no {declared}"
+                )
+
+
+def _check_sources(connection: sqlite3.Connection, findings: Findings) -> None:
+    connection.text_factory = bytes
+    for id, *columns in connection.execute("SELECT id, name, root, hash FROM sources"):
+        try:
+            _ = [column.decode() for column in columns if column is not None]
+        except UnicodeDecodeError:
+            findings.sources.add(id)
+            findings.problems.append(f"source {id}: what is stored is not what was written")
+    connection.text_factory = str
 
 
 def _check_documents(connection: sqlite3.Connection, findings: Findings) -> None:
@@ -113,34 +149,47 @@ def _check_documents(connection: sqlite3.Connection, findings: Findings) -> None
     rows = connection.execute(
         "SELECT key, id, hash, title, metadata, outline, text FROM documents ORDER BY key"
     )
-    for key, id, hash, *stored in rows:
+    for key, id, hash, *columns in rows:
         name = id.decode(errors="backslashreplace")
         try:
-            title, metadata, outline, text = (column.decode() for column in stored)
-            json.loads(metadata), json.loads(outline)
-            sound = documents.content_hash((title, metadata, outline, text)) == hash.decode()
-        except (ValueError, AttributeError):
-            title, text, sound = "", "", False
+            title, metadata, outline, text = (column.decode() for column in columns)
+            document = restored(name, title, text, metadata, outline)
+            stored = (id.decode(), title, metadata, outline, text)
+            sound = documents.content_hash(stored) == hash.decode()
+        except (ValueError, TypeError, KeyError):
+            sound = False
         if not sound:
             findings.documents.add(key)
             findings.altered.add(key)
             findings.problems.append(f"document {name!r}: what is stored is not what was read")
             continue
-        _check_passages(connection, findings, key, name, title, text)
+        _check_passages(connection, findings, key, document)
     connection.text_factory = str
 
 
 def _check_passages(
-    connection: sqlite3.Connection, findings: Findings, key: int, name: str, title: str, text: str
+    connection: sqlite3.Connection, findings: Findings, key: int, document: Document
 ) -> None:
+    title, text, lines, counted = document.title, document.text, 0, 0
+    covered, gap = 0, ""
     rows = connection.execute(
-        'SELECT p.id, p.start, p."end", p.heading, p.hash, f.title, f.heading, f.text '
-        "FROM passages p LEFT JOIN passages_fts f ON f.rowid = p.id WHERE p.document = ?",
+        'SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.hash, '
+        "f.title, f.heading, f.text "
+        "FROM passages p LEFT JOIN passages_fts f ON f.rowid = p.id WHERE p.document = ? "
+        "ORDER BY p.start",
         (key,),
-    )
-    for id, start, end, heading, hash, *indexed in rows:
+    ).fetchall()
+    for id, start, end, line, page, heading, hash, *indexed in rows:
+        lines += text.count("\n", counted, start)
+        counted = start
+        gap += text[covered:start].strip()
+        covered = max(covered, end)
         if not 0 <= start <= end <= len(text):
             problem = f"stands at {start} to {end} of {len(text)} characters"
+        elif line != document.line + (lines if document.lined else 0):
+            problem = f"does not stand in line {line}"
+        elif end and page != (bisect_right(document.pages, start) or None):
+            problem = f"does not stand on page {page}"
         elif text_hash(encoded_text(title, text[start:end])).encode() != hash:
             problem = "its text is not the one that was encoded"
         elif _encoded(fulltext.columns(title, heading.decode(), text[start:end])) != indexed:
@@ -148,7 +197,10 @@ def _check_passages(
         else:
             continue
         findings.documents.add(key)
-        findings.problems.append(f"document {name!r}, passage {id}: {problem}")
+        findings.problems.append(f"document {document.id!r}, passage {id}: {problem}")
+    if gap or text[covered:].strip() or (title.strip() and not rows):
+        findings.documents.add(key)
+        findings.problems.append(f"document {document.id!r}: a passage of it is missing")
 
 
 def _encoded(columns: tuple[str, ...]) -> list[bytes]:

@@ -18,7 +18,7 @@ from .reencode import reencode
 from .repair import repair
 from .store import documents as stored
 from .store import manifest, sources
-from .store.connection import named_errors
+from .store.connection import named_errors, reading
 from .store.settings import Settings
 from .store.store import Store
 from .sync import sync
@@ -81,7 +81,7 @@ class Index:
                 encoder = _load(store, model, pooling)
             if encoder is not None:
                 _compare(store, encoder)
-            with named_errors(path):
+            with reading(path):
                 return cls(store, encoder)
         except BaseException:
             store.close()

@@ -29,7 +29,11 @@ def repair(store: Store, encoder: EncoderLike) -> tuple[Tally, tuple[str, ...]]:
         return Tally(), ()
     for segment, reason in findings.segments.items():
         manifest.quarantine(store, segment, reason)
-    with store.transaction():
+    with store.transaction() as database:
+        for source in findings.sources:
+            # The next sync meets its file as a new one, and takes the documents over.
+            database.execute("UPDATE documents SET source = NULL WHERE source = ?", (source,))
+            sources.remove(store, source)
         _drop_what_refers_to_nothing(store)
         if findings.fulltext:
             _rebuild_fulltext(store)

@@ -49,14 +49,14 @@ def _json(value: Json) -> Json:
     return value
 
 
-def columns(document: Document) -> tuple[str, str, str, str]:
-    """(title, metadata, outline, text) as they are stored."""
+def columns(document: Document) -> tuple[str, str, str, str, str]:
+    """(id, title, metadata, outline, text) as they are stored."""
     metadata = json.dumps(dict(document.metadata), ensure_ascii=False)
-    return document.title, metadata, outline(document), document.text
+    return document.id, document.title, metadata, outline(document), document.text
 
 
-def content_hash(stored: tuple[str, str, str, str]) -> str:
-    """SHA-256 over (title, metadata, outline, text), each with its length before it."""
+def content_hash(stored: tuple[str, str, str, str, str]) -> str:
+    """SHA-256 over (id, title, metadata, outline, text), each with its length before it."""
     digest = hashlib.sha256()
     for column in stored:
         data = column.encode()
@@ -146,7 +146,7 @@ def write(
 ) -> None:
     """Insert a document or write over it, inside a transaction. `mtime` in seconds, of its file."""
     stored = columns(document)
-    title, metadata, shape, text = stored
+    id, title, metadata, shape, text = stored
     store.database.execute(
         "INSERT INTO documents (key, id, source, title, metadata, outline, hash, mtime, size, text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
@@ -155,7 +155,7 @@ def write(
         "size = excluded.size, text = excluded.text",
         (
             key,
-            document.id,
+            id,
             source,
             title,
             metadata,

@@ -30,7 +30,12 @@ def take_lock(index: Path) -> int:
     except BaseException:
         os.close(descriptor)
         raise
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BaseException:
+        # A full disk: this process must not keep a lock that nobody holds.
+        os.close(descriptor)
+        raise
     faults.reach("lock.taken")
     return descriptor

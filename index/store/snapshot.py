@@ -67,6 +67,7 @@ class Snapshot:
                 f"SELECT {SEGMENT_COLUMNS} FROM segments WHERE state = 'live' ORDER BY id"
             )
             self.segments: tuple[SegmentRow, ...] = tuple(SegmentRow(*row) for row in rows)
+            _expect(str, settings.fingerprint, *(row.name for row in self.segments))
         self.generation: int = settings.generation
         self.options: Options = settings.options
         self.fingerprint: str = settings.fingerprint
@@ -123,12 +124,12 @@ class Snapshot:
                     "ORDER BY rank, rowid LIMIT ?",
                     (query, k),
                 ).fetchall()
+                return [(int(row[0]), float(row[1])) for row in rows]
         except IndexDamaged as error:
             cause = error.__cause__
             if getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
             raise
-        return [(int(row[0]), float(row[1])) for row in rows]
 
     def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
         """The stored passages of these ids; an id that is not in the index is left out."""
@@ -148,6 +149,8 @@ class Snapshot:
                     # SQLite's substr stops at a NUL character, Python's slice does not.
                     text = self._rows("SELECT text FROM documents WHERE key = ?", (key,))[0][0]
                     text = text[start:end]
+                _expect(str, document, title, heading, text)
+                _expect(int, line)
                 found[id] = StoredPassage(
                     passage=Passage(start, end, text, line, page, heading, id),
                     document=document,
@@ -199,6 +202,7 @@ class Snapshot:
 
 def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Document:
     """A document from its columns; the outline is what `rows.outline` made."""
+    _expect(str, id, title, text)
     shape = json.loads(outline)
     return Document(
         id=id,
@@ -210,3 +214,10 @@ def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Doc
         line=shape["line"],
         lined=shape["lined"],
     )
+
+
+def _expect(kind: type, *values: object) -> None:
+    """SQLite gives what is there, whatever its column was declared as. Raises `TypeError`."""
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r:.40} where {kind.__name__} was expected")

@@ -52,7 +52,7 @@ class Store:
         # No plugins: what is installed beside us must not decide what is written.
         store = cls(index, lock, Database(connection, execute_plugins=False))
         try:
-            with named_errors(index):
+            with reading(index):
                 store._configure()
         except BaseException:
             store.close()
