@@ -1,11 +1,12 @@
 """Where an index keeps its files, and how a segment is read so that it can be trusted."""
 
+import errno
 import hashlib
 import mmap
 import os
 from pathlib import Path
 
-from .errors import IndexDamaged
+from .errors import IndexDamaged, IndexUnwritable
 from .types import SegmentRow
 
 DATABASE = "index.db"
@@ -14,6 +15,9 @@ QUARANTINE = "quarantine"
 LOCK = "writer.lock"
 SUFFIX = ".faiss"
 TEMPORARY = ".tmp"
+
+# What keeps a file from being opened or mapped, and says nothing of what is in it.
+NOT_OPENED = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def segment_path(index: Path, name: str) -> Path:
@@ -25,7 +29,8 @@ def map_segment(index: Path, row: SegmentRow) -> mmap.mmap:
     """The bytes of the segment's file, once its size and SHA-256 are those of the manifest.
 
     Raises `FileNotFoundError` where the file is gone (a merge may have removed it: read the
-    manifest again), and `IndexDamaged` where it is not what was written, or cannot be read.
+    manifest again), `IndexUnwritable` where it may not be opened, and `IndexDamaged` where it is not
+    what was written, or the disk fails.
     """
     path = segment_path(index, row.name)
     try:
@@ -38,6 +43,11 @@ def map_segment(index: Path, row: SegmentRow) -> mmap.mmap:
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno in NOT_OPENED:
+            raise IndexUnwritable(
+                f"the vector segment {str(path)!r} cannot be opened ({error.strerror}). Check the "
+                "permissions of the index folder, and the limits of open files and of memory."
+            ) from error
         raise IndexDamaged(_damage(path, error.strerror or str(error))) from error
     if hashlib.sha256(data).hexdigest() != row.sha256:
         raise IndexDamaged(_damage(path, "its SHA-256 is not the one that was recorded"))

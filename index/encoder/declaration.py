@@ -9,6 +9,7 @@ from ..errors import ModelError
 from ..types import Json
 from .modules import STEPS, Step
 from .pooling import MODES, parse_modes
+from .weights import AGAIN
 
 # The flags of old pooling configurations, in the order in which their vectors are concatenated.
 _POOLING_FLAGS = {
@@ -132,12 +133,14 @@ def read_json(path: Path, required: bool = False) -> dict[str, Json]:
         value = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         if required:
-            raise ModelError(f"{path.parent} is no model: {path.name} is missing") from None
+            raise ModelError(
+                f"{path.parent} is no model: {path.name} is missing; give another folder or a name"
+            ) from None
         return {}
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read ({error}): {AGAIN}") from error
     if not isinstance(value, dict):
-        raise ModelError(f"{path} holds no JSON object")
+        raise ModelError(f"{path} holds no JSON object: {AGAIN}")
     return value
 
 
@@ -311,9 +314,9 @@ def _hidden_size(folder: Path, config: Mapping[str, Json], declared: int | None)
     """The size of a token's vector."""
     sizes = [config.get(key) for key in ("hidden_size", "dim", "d_model", "n_embd")]
     size = next((size for size in sizes if isinstance(size, int)), declared)
-    if size is None:
+    if size is None or size < 1:
         raise ModelError(
-            f"{folder / 'config.json'} does not say how wide the model is: hidden_size"
+            f"{folder / 'config.json'} does not say how wide the model is, hidden_size: {AGAIN}"
         )
     if declared not in (None, size):
         raise ModelError(

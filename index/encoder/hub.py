@@ -39,7 +39,9 @@ def find_model(name: str) -> Source:
         raise ModelError(f"{name} is a file: give the folder that holds the model")
     match = _HUB_NAME.fullmatch(name)
     if name.startswith((".", "/", "~")) or match is None:
-        raise ModelError(f"{name!r} is not a folder, and not the name of a model on the hub")
+        raise ModelError(
+            f"{name!r} is not a folder, and not the name of a model on the hub: check it"
+        )
     return _from_hub(name, match["repository"], match["revision"])
 
 

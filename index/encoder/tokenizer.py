@@ -13,6 +13,7 @@ from ..errors import ModelError
 from ..types import Json
 from .batches import Tokens
 from .declaration import Declaration, read_json
+from .weights import AGAIN
 
 # The files a tokenizer may be made of, whichever of them a folder has.
 TOKENIZER_FILES = (
@@ -106,9 +107,9 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
         try:
             return tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises Exception itself, whatever is wrong
-            raise ModelError(f"{path} cannot be read: {error}") from error
+            raise ModelError(f"{path} cannot be read ({error}): {AGAIN}") from error
     if not any((folder / name).is_file() for name in TOKENIZER_FILES[4:]):
-        raise ModelError(f"{folder} has no tokenizer: tokenizer.json is missing")
+        raise ModelError(f"{folder} has no tokenizer: tokenizer.json is missing; {AGAIN}")
     from .torch_backend import convert_tokenizer
 
     return convert_tokenizer(folder)

@@ -19,6 +19,7 @@ from ..errors import ModelError
 _DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _LARGEST_HEADER = 100_000_000
 
+AGAIN = "fetch or copy the model again"
 CONVERT = (
     "clsearch reads safetensors only, because a pickle can run code. If you trust it, convert it:\n"
     '  python -c "from transformers import AutoModel; '
@@ -43,9 +44,7 @@ class Weights:
             self._start = 8 + length
             self._tensors = {name: self._checked(entry) for name, entry in header.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(
-                f"{path} cannot be read as safetensors ({error}): fetch or copy the model again"
-            ) from error
+            raise ModelError(f"{path} cannot be read as safetensors ({error}): {AGAIN}") from error
 
     def _checked(self, entry: dict[str, Any]) -> tuple[str, tuple[int, ...], int, int]:
         dtype, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
@@ -124,7 +123,7 @@ def weight_files(folder: Path) -> list[Path]:
         if missing or not files:
             raise ModelError(
                 f"{folder}: the weights are incomplete, {', '.join(missing) or 'every shard'} is "
-                "missing: fetch or copy the model again"
+                f"missing: {AGAIN}"
             )
         return files
     pickles = sorted(
@@ -138,5 +137,6 @@ def weight_files(folder: Path) -> list[Path]:
             + CONVERT.format(folder=folder)
         )
     raise ModelError(
-        f"{folder} has no weights: model.safetensors is missing, and clsearch reads nothing else"
+        f"{folder} has no weights: model.safetensors is missing, and clsearch reads nothing else; "
+        + AGAIN
     )
