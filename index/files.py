@@ -29,8 +29,8 @@ def map_segment(index: Path, row: SegmentRow) -> mmap.mmap:
     """The bytes of the segment's file, once its size and SHA-256 are those of the manifest.
 
     Raises `FileNotFoundError` where the file is gone (a merge may have removed it: read the
-    manifest again), `IndexUnwritable` where it may not be opened, and `IndexDamaged` where it is not
-    what was written, or the disk fails.
+    manifest again), `IndexUnwritable` where it may not be opened, and `IndexDamaged` where it is
+    not what was written, or the disk fails.
     """
     path = segment_path(index, row.name)
     try:

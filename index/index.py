@@ -70,17 +70,16 @@ class Index:
         """
         path = Path(path)
         if not _is_made(path) and encoder is None:
-            # Before anything is on the disk: a model that is not there makes no index.
-            encoder = Encoder.load(model or Options().model, pooling)
+            encoder = _tried(model, pooling)
         store = Store.open(path)
         try:
             if store.is_new:
-                assert encoder is not None
+                encoder = encoder or _tried(model, pooling)
                 store.create(_settings(encoder, pooling))
             elif encoder is None and (model or pooling):
                 encoder = _load(store, model, pooling)
             if encoder is not None:
-                _compare(store, encoder)
+                _compare(store, encoder, pooling)
             with reading(path):
                 return cls(store, encoder)
         except BaseException:
@@ -263,11 +262,19 @@ def _load(store: Store, model: str | None, pooling: str | None) -> Encoder:
     return Encoder.load(model, pooling)
 
 
-def _compare(store: Store, encoder: EncoderLike) -> None:
+def _tried(model: str | None, pooling: str | None) -> Encoder:
+    """The encoder for a new index: one that is not there, or cannot run, makes none."""
+    encoder = Encoder.load(model or Options().model, pooling)
+    encoder.encode_passages(["a"])
+    return encoder
+
+
+def _compare(store: Store, encoder: EncoderLike, pooling: str | None = None) -> None:
     made = store.settings
     if made.fingerprint == encoder.fingerprint:
         return
     asked = f" --model {shlex.quote(encoder.name)}" if encoder.name != made.options.model else ""
+    asked += f" --pooling {shlex.quote(pooling)}" if pooling else ""
     raise IndexMismatch(
         f"the index at {str(store.index)!r} was made with the encoder {made.options.model!r} "
         f"({made.fingerprint[:12]}), not with {encoder.name!r} ({encoder.fingerprint[:12]}) as it "

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..config import Options
-from ..errors import IndexMismatch
+from ..errors import IndexDamaged, IndexMismatch
 from ..types import Json
+from .connection import REBUILD
 
 SCHEMA = 1
 
@@ -25,13 +26,20 @@ class Settings:
 def read_schema(connection: sqlite3.Connection, index: Path) -> int:
     """The schema version of the database, 0 where it has none yet.
 
-    Raises `IndexMismatch` where a newer clsearch made it.
+    Raises `IndexMismatch` where a newer clsearch made it, and `IndexDamaged` where it lost its
+    tables: one commit makes them all, and such a database must not be taken for a new one.
     """
     made = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'settings'").fetchone()
-    if not made:
+    if not made and connection.execute("PRAGMA page_count").fetchone()[0] <= 1:
         return 0
-    row = connection.execute("SELECT value FROM settings WHERE key = 'schema'").fetchone()
-    version = int(row[0]) if row else 0
+    sql = "SELECT value FROM settings WHERE key = 'schema'"
+    row = connection.execute(sql).fetchone() if made else None
+    if row is None:
+        raise IndexDamaged(
+            f"the database of the index at {str(index)!r} is damaged (it has lost its tables). "
+            f"{REBUILD}"
+        )
+    version = int(row[0])
     if version > SCHEMA:
         raise IndexMismatch(
             f"the index at {str(index)!r} has schema {version}, made by a newer clsearch; this one "

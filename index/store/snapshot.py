@@ -182,7 +182,8 @@ class Snapshot:
 
     def document_ids(self) -> list[str]:
         """The ids of all documents, sorted."""
-        return [row[0] for row in self._rows("SELECT id FROM documents ORDER BY id")]
+        rows = self._rows("SELECT id FROM documents WHERE id IS NOT NULL ORDER BY id")
+        return [str(row[0]) for row in rows]
 
     def counts(self) -> Counts:
         """How much there is."""
