@@ -134,10 +134,11 @@ def _check_types(connection: sqlite3.Connection, findings: Findings) -> None:
 
 def _check_sources(connection: sqlite3.Connection, findings: Findings) -> None:
     connection.text_factory = bytes
-    for id, *columns in connection.execute("SELECT id, name, root, hash FROM sources"):
+    rows = connection.execute("SELECT id, mtime_ns, size, name, root, hash FROM sources")
+    for id, _, _, *columns in rows:
         try:
-            _ = [column.decode() for column in columns if column is not None]
-        except UnicodeDecodeError:
+            [column.decode() for column in columns if column is not None]
+        except (UnicodeDecodeError, AttributeError):
             findings.sources.add(id)
             findings.problems.append(f"source {id}: what is stored is not what was written")
     connection.text_factory = str
@@ -150,13 +151,13 @@ def _check_documents(connection: sqlite3.Connection, findings: Findings) -> None
         "SELECT key, id, hash, title, metadata, outline, text FROM documents ORDER BY key"
     )
     for key, id, hash, *columns in rows:
-        name = id.decode(errors="backslashreplace")
+        name = id.decode(errors="backslashreplace") if isinstance(id, bytes) else id
         try:
             title, metadata, outline, text = (column.decode() for column in columns)
             document = restored(name, title, text, metadata, outline)
             stored = (id.decode(), title, metadata, outline, text)
             sound = documents.content_hash(stored) == hash.decode()
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             sound = False
         if not sound:
             findings.documents.add(key)

@@ -1,7 +1,7 @@
 """Put an index right from the text in its database."""
 
 from .batch import Batch, EncoderLike, Tally
-from .check import examine
+from .check import Findings, examine
 from .errors import IndexDamaged
 from .store import documents, fulltext, manifest, passages, sources
 from .store.connection import REBUILD
@@ -21,10 +21,7 @@ def repair(store: Store, encoder: EncoderLike) -> tuple[Tally, tuple[str, ...]]:
         store.database.execute("REINDEX")
         findings = examine(store.index)
         if findings.structure:
-            raise IndexDamaged(
-                f"the database of the index at {str(store.index)!r} is damaged beyond repair "
-                f"({findings.problems[0]}). {REBUILD}"
-            )
+            raise _beyond_repair(store, findings)
     if not findings.problems:
         return Tally(), ()
     for segment, reason in findings.segments.items():
@@ -48,7 +45,17 @@ def repair(store: Store, encoder: EncoderLike) -> tuple[Tally, tuple[str, ...]]:
             for (source,) in database.execute(sql, (key,)).fetchall():
                 sources.forget(store, source)
     batch.encode_waiting()
+    left = examine(store.index)
+    if left.problems:
+        raise _beyond_repair(store, left)
     return tally, tuple(findings.problems)
+
+
+def _beyond_repair(store: Store, findings: Findings) -> IndexDamaged:
+    return IndexDamaged(
+        f"the database of the index at {str(store.index)!r} is damaged beyond repair "
+        f"({findings.problems[0]}). {REBUILD}"
+    )
 
 
 def _drop_what_refers_to_nothing(store: Store) -> None:

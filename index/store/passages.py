@@ -35,10 +35,16 @@ def with_vector(store: Store, hash: str) -> tuple[int, int] | None:
 
 def next_id(store: Store) -> int:
     """An id that no passage ever had."""
-    row = store.database.execute(
-        "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'passages'"
-    ).fetchone()
-    return int(row[0]) if row else 1
+    # SQLite keeps count; should that be damaged, what is there and what segments still hold decide.
+    sql = """
+        SELECT max(
+            coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'passages'), 0),
+            coalesce((SELECT max(id) FROM passages), 0),
+            coalesce((SELECT max(passage) FROM tombstones), 0)
+        )
+    """
+    last: int = store.database.execute(sql).fetchone()[0]
+    return last + 1
 
 
 def insert(
