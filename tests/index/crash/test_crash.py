@@ -201,7 +201,7 @@ def test_disk_that_stays_full(tmp_path: Path, server) -> None:
         stage = Stage(tmp_path / str(n), server)
         stage.files.parent.mkdir()
         assert stage.play(how=ENOSPC, n=-n) == REFUSED
-        assert "make room" in stage.error()
+        assert "What was committed is safe" in stage.error()
         stage.survives()
 
 
