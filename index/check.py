@@ -191,6 +191,8 @@ def _check_passages(
             problem = f"does not stand in line {line}"
         elif end and page != (bisect_right(document.pages, start) or None):
             problem = f"does not stand on page {page}"
+        elif not isinstance(heading, bytes):
+            problem = "its heading is no text"
         elif text_hash(encoded_text(title, text[start:end])).encode() != hash:
             problem = "its text is not the one that was encoded"
         elif _encoded(fulltext.columns(title, heading.decode(), text[start:end])) != indexed:

@@ -10,7 +10,8 @@ from ..errors import IndexDamaged, IndexUnwritable
 from ..files import QUARANTINE, SUFFIX, TEMPORARY, VECTORS, map_segment, segment_path, sync_folder
 from ..types import SegmentRow
 from . import faults
-from .snapshot import SEGMENT_COLUMNS
+from .connection import reading
+from .snapshot import SEGMENT_COLUMNS, segment_row
 from .store import Store, named_os_errors
 
 PIECE = 1 << 20
@@ -79,7 +80,8 @@ def live_segments(store: Store) -> dict[int, SegmentRow]:
     rows = store.database.execute(
         f"SELECT id, {SEGMENT_COLUMNS} FROM segments WHERE state = 'live' ORDER BY id"
     )
-    return {row[0]: SegmentRow(*row[1:]) for row in rows}
+    with reading(store.index):
+        return {row[0]: segment_row(row[1:]) for row in rows}
 
 
 def add_segment(store: Store, row: SegmentRow) -> int:

@@ -21,6 +21,7 @@ from .settings import read_schema, read_settings
 SEGMENT_COLUMNS = (
     "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
 )
+SEGMENT_NUMBERS = {2, 3, 4}  # those that hold an integer, the others text
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Snapshot:
             rows = connection.execute(
                 f"SELECT {SEGMENT_COLUMNS} FROM segments WHERE state = 'live' ORDER BY id"
             )
-            self.segments: tuple[SegmentRow, ...] = tuple(SegmentRow(*row) for row in rows)
+            self.segments: tuple[SegmentRow, ...] = tuple(segment_row(row) for row in rows)
             _expect(str, settings.fingerprint, *(row.name for row in self.segments))
         self.generation: int = settings.generation
         self.options: Options = settings.options
@@ -155,7 +156,7 @@ class Snapshot:
                     passage=Passage(start, end, text, line, page, heading, id),
                     document=document,
                     title=title,
-                    metadata=json.loads(metadata),
+                    metadata=dict(json.loads(metadata)),
                 )
         return found
 
@@ -201,6 +202,14 @@ class Snapshot:
             return self._connection.execute(sql, values).fetchall()
 
 
+def segment_row(columns: Sequence[Any]) -> SegmentRow:
+    """A row from SEGMENT_COLUMNS; TypeError where a value is of another type than was written."""
+    for number, value in enumerate(columns):
+        if not isinstance(value, int if number in SEGMENT_NUMBERS else str):
+            raise TypeError(f"{value!r} among the columns of a segment")
+    return SegmentRow(*columns)
+
+
 def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Document:
     """A document from its columns; the outline is what `rows.outline` made."""
     _expect(str, id, title, text)
@@ -209,7 +218,7 @@ def restored(id: str, title: str, text: str, metadata: str, outline: str) -> Doc
         id=id,
         title=title,
         text=text,
-        metadata=json.loads(metadata),
+        metadata=dict(json.loads(metadata)),
         headings=tuple(Heading(*heading) for heading in shape["headings"]),
         pages=tuple(shape["pages"]),
         line=shape["line"],

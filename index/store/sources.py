@@ -1,7 +1,9 @@
 """The table `sources`: the files that were read, and how they looked then."""
 
 from collections.abc import Iterator
+from typing import Any
 
+from .connection import reading
 from .rows import SourceRow
 from .store import Store
 
@@ -13,13 +15,22 @@ def find(store: Store, name: str) -> SourceRow | None:
     row = store.database.execute(
         f"SELECT {COLUMNS} FROM sources WHERE name = ?", (name,)
     ).fetchone()
-    return SourceRow(*row) if row else None
+    return _row(store, row) if row else None
 
 
 def every(store: Store) -> Iterator[SourceRow]:
     """All rows, by name."""
     for row in store.database.execute(f"SELECT {COLUMNS} FROM sources ORDER BY name"):
-        yield SourceRow(*row)
+        yield _row(store, row)
+
+
+def _row(store: Store, columns: tuple[Any, ...]) -> SourceRow:
+    """Raises IndexDamaged where a flipped bit has made a name of another type."""
+    row = SourceRow(*columns)
+    with reading(store.index):
+        if not isinstance(row.name, str) or not isinstance(row.root, str):
+            raise TypeError(f"source {row.id} is named {row.name!r} of {row.root!r}")
+    return row
 
 
 def next_id(store: Store) -> int:
