@@ -39,7 +39,7 @@ DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
     "forgotten wifi password",
     "unspent vacation",
-    "how did books become affordable for ordinary people",
+    "how to fix a puncture",
 )
 DEMO_NEXT = """\
 Now you, in the sample:

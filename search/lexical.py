@@ -44,6 +44,25 @@ def terms(query: str) -> list[str]:
     return list(distinct)[:MAX_TERMS]
 
 
+# Words that stand in nearly every English text: they tell no passage from another.
+_FUNCTION_WORDS = """
+    a about all am an and any are as at be because been but by can could did do does for from had
+    has have he her him his how i if in into is it its me my of on or our s she should so some than
+    that the their them then there these they this those to was we were what when where which who
+    whom whose why will with would you your
+"""
+
+
+def telling(words: Sequence[str]) -> list[str]:
+    """The words worth asking for: without English function words, unless there are no others.
+
+    >>> telling(["how", "does", "the", "router", "work"]), telling(["to", "be"])
+    (['router', 'work'], ['to', 'be'])
+    """
+    common = set(_FUNCTION_WORDS.split())
+    return [word for word in words if word not in common] or list(words)
+
+
 def expression(words: Sequence[str]) -> str:
     """The FTS5 expression for any of these `terms`; empty where there is none.
 

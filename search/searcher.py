@@ -134,7 +134,7 @@ class Searcher:
         for query in queries:
             if not query.strip():
                 raise UsageError("the query is empty: say what to look for, in your own words")
-        terms = [lexical.terms(query) for query in queries]
+        terms = [lexical.telling(lexical.terms(query)) for query in queries]
         if mode == "lexical":
             return self._read(lambda snapshot: [answer(snapshot, words, None) for words in terms])
 
@@ -260,8 +260,7 @@ def _best_of_documents(
 def _hits(snapshot: Snapshot, ranked: Sequence[_Ranked], words: list[str]) -> list[Hit]:
     stored = _stored(snapshot, ranked)
     found = [stored[one.passage] for one in ranked]
-    match = lexical.expression(snippets.telling(words))
-    marks = snippets.spans(match, [of.passage.text for of in found])
+    marks = snippets.spans(lexical.expression(words), [of.passage.text for of in found])
     return [
         Hit(rank, one.score, of.document, of.title, of.passage, one.scores, of.metadata, spans)
         for rank, (one, of, spans) in enumerate(zip(ranked, found, marks, strict=True), start=1)

@@ -12,25 +12,6 @@ _OPEN, _CLOSE = "\1", "\2"
 _NO_TEXT = re.compile("[\0-\2\ud800-\udfff]")
 
 
-# Words that stand in every text: to mark them would hide those that tell something.
-_FUNCTION_WORDS = """
-    a about all am an and any are as at be because been but by can could did do does for from had
-    has have he her him his how i if in into is it its me my of on or our s she should so some than
-    that the their them then there these they this those to was we were what when where which who
-    whom whose why will with would you your
-"""
-
-
-def telling(words: Sequence[str]) -> list[str]:
-    """The words worth marking: without English function words, unless there are no others.
-
-    >>> telling(["how", "does", "the", "router", "work"]), telling(["to", "be"])
-    (['router', 'work'], ['to', 'be'])
-    """
-    common = set(_FUNCTION_WORDS.split())
-    return [word for word in words if word not in common] or list(words)
-
-
 def spans(match: str, texts: Sequence[str]) -> list[tuple[Span, ...]]:
     """Of each text, the spans [start, end) in code points whose words match an FTS5 expression.
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clsearch.search.lexical import MAX_TERMS, expression, terms
+from clsearch.search.lexical import MAX_TERMS, expression, telling, terms
 
 NASTY = [
     "",
@@ -133,3 +133,9 @@ def test_number_of_terms_is_bounded() -> None:
     """The first ones stay."""
     many = terms(" ".join(f"w{n}" for n in range(5_000)))
     assert many == [f"w{n}" for n in range(MAX_TERMS)]
+
+
+def test_function_words_are_asked_for_only_where_there_are_no_others() -> None:
+    """A question is mostly made of them."""
+    assert telling(terms("How do I reset the router?")) == ["reset", "router"]
+    assert telling(terms("To be or ...")) == ["to", "be", "or"]

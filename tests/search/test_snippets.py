@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clsearch.search.lexical import expression, terms
-from clsearch.search.snippets import spans, telling
+from clsearch.search.snippets import spans
 
 
 def words(query: str, text: str) -> list[str]:
@@ -73,9 +73,3 @@ def test_decomposed_text_marks_the_same_words(text: str) -> None:
     in_nfd = [unicodedata.normalize("NFC", word) for word in words(text, decomposed)]
     assert len(in_nfc) == len(in_nfd)
     assert all(b.startswith(a) or a in b for a, b in zip(in_nfc, in_nfd, strict=True))
-
-
-def test_function_words_are_marked_only_where_there_are_no_others() -> None:
-    """A question is mostly made of them."""
-    assert telling(terms("How do I reset the router?")) == ["reset", "router"]
-    assert telling(terms("To be or ...")) == ["to", "be", "or"]
