@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -104,17 +104,8 @@ class Tally:
 
     def report(self, recovered: tuple[str, ...]) -> SyncReport:
         """The counts, final."""
-        return SyncReport(
-            self.added,
-            self.updated,
-            self.removed,
-            self.unchanged,
-            self.encoded,
-            self.reused,
-            self.ignored,
-            tuple(self.skipped),
-            recovered,
-        )
+        counts = asdict(self) | {"skipped": tuple(self.skipped)}
+        return SyncReport(**counts, recovered=recovered)
 
 
 @dataclass(frozen=True, slots=True)
