@@ -151,7 +151,7 @@ class Snapshot:
                     text = self._rows("SELECT text FROM documents WHERE key = ?", (key,))[0][0]
                     text = text[start:end]
                 _expect(str, document, title, heading, text)
-                _expect(int, line)
+                _expect(int, line, line if page is None else page)
                 found[id] = StoredPassage(
                     passage=Passage(start, end, text, line, page, heading, id),
                     document=document,

@@ -204,6 +204,7 @@ def test_a_bit_in_every_page_of_the_database(index: Path, tmp_path: Path) -> Non
         ("UPDATE documents SET text = CAST(text AS BLOB)", "no TEXT", "refused"),
         ("UPDATE documents SET title = CAST(title AS BLOB)", "no TEXT", "refused"),
         ("UPDATE passages SET heading = CAST(heading AS BLOB)", "no TEXT", "refused"),
+        ("UPDATE passages SET page = x'00'", "no INTEGER", "refused"),
         ("UPDATE segments SET name = CAST(name AS BLOB)", "no TEXT", "refused"),
         ("UPDATE sources SET name = CAST(name AS BLOB)", "no TEXT", "refused"),
         ("UPDATE passages SET line = CAST('a' AS BLOB)", "no INTEGER", "refused"),
