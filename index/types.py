@@ -1,4 +1,4 @@
-"""The words that every part shares: document, passage, heading, skipped."""
+"""The words that every part shares: document, passage, heading, skipped, filter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -82,3 +82,14 @@ class SegmentRow:
     faiss: str
     fingerprint: str
     state: str = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which passages may answer: a boolean SQL expression, with `?` for each of its parameters.
+
+    Its tables are those of docs/index-format.md, `d` for documents and `p` for passages.
+    """
+
+    sql: str
+    parameters: tuple[str | int | float, ...] = ()

@@ -13,20 +13,30 @@ Ids = NDArray[np.int64]
 
 
 def search(
-    segments: Sequence[Segment], query: Vectors, k: int, excluded: Ids
+    segments: Sequence[Segment],
+    query: Vectors,
+    k: int,
+    excluded: Ids,
+    allowed: Ids | None = None,
 ) -> list[tuple[int, float]]:
     """The `k` best (passage id, inner product with the query [d]), best first, ties by id.
 
-    Passages whose id is in `excluded` are no candidates. Fewer than `k` where there are no more.
+    Passages whose id is in `excluded` are no candidates, nor is one that is not in `allowed` where
+    that is given (ascending). Fewer than `k` where there are no more; `vectors.plan` says how the
+    allowed ones are gone through.
     """
     k = min(k, sum(segment.row.passages for segment in segments))  # room is made for all k
-    scores, ids = vectors.search(segments, query[np.newaxis], k, excluded)
+    scores, ids = vectors.search(segments, query[np.newaxis], k, excluded, allowed)
     best = zip(ids[0].tolist(), scores[0].tolist(), strict=True)
     return [(passage, score) for passage, score in best if passage >= 0]
 
 
 def similar(
-    segments: Sequence[Segment], passages: Sequence[int], k: int, excluded: Ids
+    segments: Sequence[Segment],
+    passages: Sequence[int],
+    k: int,
+    excluded: Ids,
+    allowed: Ids | None = None,
 ) -> list[tuple[int, float]]:
     """The `k` best (passage id, mean cosine to `passages`), themselves excluded too.
 
@@ -36,7 +46,7 @@ def similar(
     own, found = vectors.vectors(segments, np.array(passages, np.int64))
     if not len(own):
         return []
-    return search(segments, found.mean(axis=0), k, np.union1d(excluded, own))
+    return search(segments, found.mean(axis=0), k, np.union1d(excluded, own), allowed)
 
 
 def cosines(

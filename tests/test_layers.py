@@ -29,6 +29,7 @@ ROWS = (
         "index.reencode",
         "index.sync",
         "search.dense",
+        "search.filters",
         "search.fusion",
         "search.lexical",
         "search.snippets",

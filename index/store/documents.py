@@ -17,14 +17,15 @@ from .store import Store
 def storable(document: Document) -> Document:
     """The document as SQLite and JSON can hold it, with every offset still right.
 
-    A lone surrogate, which no UTF-8 can hold, becomes U+FFFD; a number that is not finite, null.
+    A lone surrogate, which no UTF-8 can hold, becomes U+FFFD, and so does a NUL in the metadata,
+    where SQLite's JSON functions would stop; a number that is not finite, null.
     """
     return replace(
         document,
         id=_text(document.id),
         title=_text(document.title),
         text=_text(document.text),
-        metadata={_text(key): _json(value) for key, value in document.metadata.items()},
+        metadata={_member(key): _json(value) for key, value in document.metadata.items()},
         headings=tuple(Heading(h.start, h.level, _text(h.text)) for h in document.headings),
     )
 
@@ -37,15 +38,19 @@ def _text(text: str) -> str:
     return text
 
 
+def _member(text: str) -> str:
+    return _text(text).replace("\0", "\ufffd")
+
+
 def _json(value: Json) -> Json:
     if isinstance(value, str):
-        return _text(value)
+        return _member(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, list):
         return [_json(item) for item in value]
     if isinstance(value, dict):
-        return {_text(key): _json(item) for key, item in value.items()}
+        return {_member(key): _json(item) for key, item in value.items()}
     return value
 
 

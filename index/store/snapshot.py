@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..config import Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
-from ..types import Document, Heading, Json, Passage, SegmentRow
+from ..types import Document, Filter, Heading, Json, Passage, SegmentRow
 from .connection import connect_to_read, reading
 from .rows import NO_TEXT
 from .settings import read_schema, read_settings
@@ -22,6 +23,11 @@ SEGMENT_COLUMNS = (
     "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
 )
 SEGMENT_NUMBERS = {2, 3, 4}  # those that hold an integer, the others text
+
+# Up to so many allowed passages are listed in the statement, more are looked up by a function. Of
+# 100,000 passages, 48,000 of which match (70 ms without a filter): 7 ms and 17 for one allowed, 16
+# and 18 for 1,000, 30 and 24 for 10,000, 135 and 101 for all.
+LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +117,60 @@ class Snapshot:
         rows = self._rows("SELECT passage FROM tombstones ORDER BY passage")
         return np.array([row[0] for row in rows], np.int64)
 
-    def match(self, query: str, k: int) -> list[tuple[int, float]]:
+    def matching(self, filter: Filter) -> NDArray[np.int64]:
+        """Ids of the passages that a filter lets through, ascending: `[n]`.
+
+        What the filter asks of a document is evaluated once for all its passages. Over 20,000
+        documents of 5 passages on one core, of which a third match: 100 ms for a key of the
+        metadata, 45 for the page, 8 for a pattern of the path. Raises `UsageError` where the filter
+        is more than SQLite can take.
+        """
+        try:
+            with reading(self.index):
+                # CROSS JOIN keeps the documents outside: else SQLite may begin with the passages.
+                rows = self._connection.execute(
+                    "SELECT p.id FROM documents d CROSS JOIN passages p ON p.document = d.key "
+                    f"WHERE {filter.sql}",
+                    filter.parameters,
+                )
+                return np.sort(np.fromiter((row[0] for row in rows), np.int64))
+        except IndexDamaged as error:
+            if not _refused(error) or "malformed" in str(error.__cause__):
+                raise
+            raise UsageError(
+                f"SQLite cannot take this filter ({error.__cause__}). Make it shorter: "
+                "`tag in ('a', 'b')` says what many comparisons say."
+            ) from error
+
+    def match(
+        self, query: str, k: int, allowed: NDArray[np.int64] | None = None
+    ) -> list[tuple[int, float]]:
         """The k best passages for an FTS5 MATCH expression: (id, BM25), best first, ties by id.
 
-        The sign is turned, so that a greater score is better. Raises `UsageError` where the
-        expression is not one that FTS5 understands.
+        Only those whose id is in `allowed`, ascending, where it is given; BM25 counts words in all
+        passages nevertheless. The sign is turned, so that a greater score is better. Raises
+        `UsageError` where the expression is not one that FTS5 understands.
         """
+        condition, values = "", [query]
+        if allowed is not None and len(allowed) <= LISTED:
+            # The plus keeps SQLite from asking the full text once for each id.
+            condition = "AND +rowid IN (SELECT value FROM json_each(?)) "
+            values.append(json.dumps(allowed.tolist()))
+        elif allowed is not None:
+            condition = "AND allowed(rowid) "
+            self._connection.create_function("allowed", 1, _membership(allowed))
         try:
             with reading(self.index):
                 # Sorted by FTS5's own rank alone, equal scores would stand in no order.
                 rows = self._connection.execute(
                     "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? "
-                    "ORDER BY rank, rowid LIMIT ?",
-                    (query, k),
+                    f"{condition}ORDER BY rank, rowid LIMIT ?",
+                    (*values, k),
                 ).fetchall()
                 return [(int(row[0]), float(row[1])) for row in rows]
         except IndexDamaged as error:
-            cause = error.__cause__
-            if getattr(cause, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
+            if _refused(error):
+                cause = error.__cause__
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
             raise
 
@@ -200,6 +242,18 @@ class Snapshot:
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with reading(self.index):
             return self._connection.execute(sql, values).fetchall()
+
+
+def _membership(ids: NDArray[np.int64]) -> Callable[[int], bool]:
+    """id -> whether it is among these: one look into a map of bytes, with no Python between."""
+    map = np.zeros(int(ids[-1]) + 1, np.bool_)
+    map[ids] = True
+    return partial(map.tobytes().startswith, b"\1")
+
+
+def _refused(error: IndexDamaged) -> bool:
+    """Whether SQLite refused the statement, and found no damage."""
+    return getattr(error.__cause__, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR
 
 
 def segment_row(columns: Sequence[Any]) -> SegmentRow:

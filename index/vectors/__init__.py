@@ -2,7 +2,8 @@
 
 from .build import build
 from .kinds import FAISS_VERSION, choose
+from .plan import Plan, plan
 from .search import search, vectors
 from .segment import Segment
 
-__all__ = ["FAISS_VERSION", "Segment", "build", "choose", "search", "vectors"]
+__all__ = ["FAISS_VERSION", "Plan", "Segment", "build", "choose", "plan", "search", "vectors"]

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .plan import Plan
+from .plan import plan as cheaper
 from .segment import Segment, pad
 
 
@@ -13,15 +15,22 @@ def search(
     queries: NDArray[np.float32],
     k: int,
     excluded: NDArray[np.int64],
+    allowed: NDArray[np.int64] | None = None,
+    plan: Plan | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """The k nearest passages over all segments: exact, best first, equal scores by id.
 
     Queries `[n, d]` of unit norm, `excluded` the tombstones -> cosines `[n, k]` float32 and passage
-    ids `[n, k]` int64; id -1 and score -inf where there are fewer than k.
+    ids `[n, k]` int64; id -1 and score -inf where there are fewer than k. With `allowed`, of those
+    ids only, which ascend; `plan` is how they are gone through, by cost unless it is given.
     """
+    if allowed is not None and plan is None:
+        plan = cheaper(len(allowed), sum(segment.row.passages for segment in segments))
     if not segments:
         return pad(np.empty((len(queries), 0), np.float32), None, k)
-    parts = [segment.search(queries, k, excluded) for segment in segments]
+    parts = [
+        segment.search(queries, k, excluded, allowed, plan or "selector") for segment in segments
+    ]
     scores = np.concatenate([part[0] for part in parts], axis=1)
     ids = np.concatenate([part[1] for part in parts], axis=1)
     order = np.lexsort((ids, -scores), axis=1)[:, :k]
