@@ -54,6 +54,9 @@ class EncoderLike(Protocol):
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors `[n, dimension]`."""
 
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors `[n, dimension]`."""
+
     def token_spans(self, text: str) -> Sequence[tuple[int, int]]:
         """[start, end) of each token in code points."""
 

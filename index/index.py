@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from .batch import Batch, EncoderLike, Progress, SyncReport, Tally
+from .calibration import calibrate
 from .config import Options
 from .encoder import Encoder
 from .errors import IndexMismatch, UsageError
@@ -135,6 +136,7 @@ class Index:
         with named_errors(self.path):
             tally = sync(self._store, self.encoder, sources, prune, progress)
             merge_small(self._store)
+            calibrate(self._store, self.encoder)
         return tally.report(self.recovered)
 
     def add(self, documents: Iterable[Mapping[str, Any] | Document]) -> SyncReport:
@@ -153,6 +155,7 @@ class Index:
                 batch.put(stored.storable(checked(given, number)), source=None, mtime=None)
             batch.flush()
             merge_small(self._store)
+            calibrate(self._store, self.encoder)
         return tally.report(self.recovered)
 
     def remove(self, document_ids: Sequence[str]) -> int:
@@ -200,6 +203,7 @@ class Index:
         with named_errors(self.path):
             options = Options(encoder.name, pooling)
             tally = reencode(self._store, encoder, options, progress)
+            calibrate(self._store, encoder)
         self._encoder = encoder
         return tally.report(self.recovered)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import SLICE, EncoderLike, Progress, Tally, passage_limit, text_hash, write_segment
-from .config import Options
+from .config import Calibration, Options
 from .passages import encoded_text, split
 from .store import documents, fulltext, manifest, passages
 from .store.store import Store
@@ -50,6 +50,7 @@ def reencode(
                     options=options,
                     fingerprint=encoder.fingerprint,
                     declaration=dict(encoder.declaration),
+                    calibration=Calibration(),
                 )
             )
     finally:

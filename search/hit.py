@@ -1,19 +1,27 @@
-"""A hit: a passage that answers a query, with its document and scores."""
+"""A hit: a passage that answers a query, with its document and scores; and the whole answer."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..index.types import Json, Passage
 
+Span = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A passage that answers a query.
 
-    `rank` counts from 1. `score` orders the hits of one mode: the cosine (dense), BM25 (lexical,
-    unbounded), or the fused reciprocal ranks between 0 and 1 (hybrid). `scores` holds what is known
-    of "dense" (cosine) and "lexical" (BM25). `marks` are the spans [start, end) of `passage.text`,
-    in code points, whose words match the query.
+    `rank` counts from 1. `score` orders the hits, between 0 and 1; a `weak` one, below 1/2, is no
+    nearer to the query than this index comes to a text that means nothing (`scale`). `scores` holds
+    what is known of "dense" (cosine), "lexical" (BM25) and "rerank" (the reranker's own).
+
+    `marks` are the spans [start, end) of `passage.text`, in code points, whose words match the
+    query, `sentence` that of the sentence that answers best. `duplicates` are the ids of documents
+    that say nearly the same, and are not shown again. `more` are further passages of the document,
+    best first, where hits are grouped by document. `explanation` says how the score came about.
     """
 
     rank: int
@@ -23,14 +31,23 @@ class Hit:
     passage: Passage
     scores: Mapping[str, float]
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    marks: tuple[tuple[int, int], ...] = ()
+    marks: tuple[Span, ...] = ()
+    sentence: Span = (0, 0)
+    weak: bool = False
+    duplicates: tuple[str, ...] = ()
+    more: tuple[Hit, ...] = ()
+    explanation: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
-        """What `search --json` prints of a hit; scores to 6 decimals."""
-        passage = self.passage
-        return {
+        """What `search --json` prints of a hit; scores to 6 decimals.
+
+        As those of the passage, the offsets of the sentence count code points of the document.
+        """
+        passage, (start, end) = self.passage, self.sentence
+        shown: dict[str, Json] = {
             "rank": self.rank,
             "score": round(self.score, 6),
+            "weak": self.weak,
             "document": self.document,
             "title": self.title,
             "passage": {
@@ -42,6 +59,25 @@ class Hit:
                 "heading": passage.heading,
                 "text": passage.text,
             },
+            "sentence": {
+                "start": passage.start + start,
+                "end": passage.start + end,
+                "text": passage.text[start:end],
+            },
             "scores": {name: round(score, 6) for name, score in self.scores.items()},
             "metadata": dict(self.metadata),
+            "duplicates": list(self.duplicates),
         }
+        if self.more:
+            shown["more"] = [hit.to_json() for hit in self.more]
+        if self.explanation:
+            shown["explanation"] = dict(self.explanation)
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits for a query, and how they came about: what was asked, the plan, the times."""
+
+    hits: list[Hit]
+    explanation: Mapping[str, Json]

@@ -1,78 +1,88 @@
-"""Search by words: any string -> a legal FTS5 query, ranked by BM25."""
+"""Search by words: passages ranked by BM25 over the terms of a query."""
 
-import re
-import sqlite3
 import sys
-import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..index.store.fulltext import expected_bm25, match_any
 from ..index.store.snapshot import Snapshot
+from .query import Query
 
-# A pasted page has some hundreds of distinct words; each costs a walk through its postings.
-MAX_TERMS = 256
+Ids = NDArray[np.int64]
 
-# SQLite's text ends at a NUL and holds no lone surrogate. Neither belongs to a word.
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
-
-
-def terms(query: str) -> list[str]:
-    """The distinct words of `query` as the index knows them before stemming, in their order.
-
-    >>> terms('NOT a "Café"* (near: cafe)')
-    ['not', 'a', 'cafe', 'near']
-
-    FTS5 itself cuts and folds them: what a word is depends on its Unicode tables, which are not
-    Python's. At most MAX_TERMS.
-    """
-    memory = sqlite3.connect(":memory:")
-    try:
-        # A token is cut at 32,768 bytes, which can be amid a character.
-        memory.text_factory = lambda token: token.decode(errors="ignore")
-        memory.execute(
-            "CREATE VIRTUAL TABLE query USING"
-            " fts5(text, tokenize = 'unicode61 remove_diacritics 2')"
-        )
-        memory.execute("CREATE VIRTUAL TABLE token USING fts5vocab(query, instance)")
-        memory.execute(
-            "INSERT INTO query VALUES (?)",
-            (_NO_TEXT.sub(" ", unicodedata.normalize("NFC", query)),),
-        )
-        rows = memory.execute("SELECT term FROM token ORDER BY offset")
-        distinct = dict.fromkeys(term for (term,) in rows)
-    finally:
-        memory.close()
-    return list(distinct)[:MAX_TERMS]
+# The cost of BM25 grows with the postings of the query's terms. Beyond so many, the most frequent
+# terms find no passages of their own: they only score again the best that the rarer ones found.
+MOST_POSTINGS = 50_000
+SCORED_AGAIN = 1_000
 
 
-# Words that stand in nearly every English text: they tell no passage from another.
-_FUNCTION_WORDS = """
-    a about all am an and any are as at be because been but by can could did do does for from had
-    has have he her him his how i if in into is it its me my of on or our s she should so some than
-    that the their them then there these they this those to was we were what when where which who
-    whom whose why will with would you your
-"""
+class Lexical:
+    """The terms of one query, weighed by how rare they are in one commit of an index."""
+
+    def __init__(self, snapshot: Snapshot, query: Query) -> None:
+        """Look up how many passages have each of the query's terms."""
+        self._snapshot = snapshot
+        self._excluded = query.excluded
+        self.frequencies = snapshot.frequencies([*query.terms, *query.whole])
+        known = (term for term, found in self.frequencies.items() if found)
+        self._known = sorted(known, key=self.frequencies.__getitem__)
+        self._leading = _leading(self._known, self.frequencies)
+        passages = snapshot.passage_count()
+        # What each term gives to a passage that has it once.
+        self.weights = {
+            term: expected_bm25(passages, [self.frequencies[term]]) for term in query.terms
+        }
+        self._expected = sum(self.weights.values())
+
+    def search(self, k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
+        """The `k` best (passage id, BM25) for any of the terms, best first, ties by id.
+
+        Of the ids in `allowed` alone, ascending, where it is given.
+        """
+        k = min(k, sys.maxsize)  # SQLite's largest number, too
+        if not self._known or (allowed is not None and not len(allowed)):
+            return []
+        if len(self._leading) == len(self._known):
+            return self._match(self._known, k, allowed)
+        found = self._match(self._leading, max(k, SCORED_AGAIN), allowed)
+        return self._score([passage for passage, _ in found])[:k]
+
+    def scores(self, passages: Sequence[int]) -> dict[int, float]:
+        """Passage id -> BM25, of those of these passages that have any of the terms."""
+        return dict(self._score(passages)) if self._known else {}
+
+    def coverage(self, bm25: float) -> float:
+        """A BM25 as a share of what all the query's terms give, each once in a usual passage.
+
+        So 1 means that the passage has, in effect, all of the words; many times, or in a short
+        passage, they may give more. Terms that are nowhere in the index count at their full weight:
+        a query in another language, or of unknown names, is not covered by the two words of it
+        that happen to be known.
+        """
+        return bm25 / self._expected if self._expected else 0.0
+
+    def _score(self, passages: Sequence[int]) -> list[tuple[int, float]]:
+        if not len(passages):
+            return []
+        ids = np.sort(np.array(passages, np.int64))
+        return self._match(self._known, len(ids), ids)
+
+    def _match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> list[tuple[int, float]]:
+        expression = match_any(terms)
+        if self._excluded:
+            expression = f"({expression}) NOT ({' OR '.join(self._excluded)})"
+        return self._snapshot.match(expression, k, allowed)
 
 
-def telling(words: Sequence[str]) -> list[str]:
-    """The words worth asking for: without English function words, unless there are no others.
-
-    >>> telling(["how", "does", "the", "router", "work"]), telling(["to", "be"])
-    (['router', 'work'], ['to', 'be'])
-    """
-    common = set(_FUNCTION_WORDS.split())
-    return [word for word in words if word not in common] or list(words)
-
-
-def expression(words: Sequence[str]) -> str:
-    """The FTS5 expression for any of these `terms`; empty where there is none.
-
-    >>> expression(["mail", "and"])
-    '"mail" OR "and"'
-    """
-    return " OR ".join(f'"{word}"' for word in words)
-
-
-def search(snapshot: Snapshot, words: Sequence[str], k: int) -> list[tuple[int, float]]:
-    """The `k` best (passage id, BM25) for any of these `terms`, best first, ties by id."""
-    k = min(k, sys.maxsize)  # SQLite's largest number, too
-    return snapshot.match(expression(words), k) if words else []
+def _leading(terms: Sequence[str], frequencies: dict[str, int]) -> list[str]:
+    """Of terms, rarest first, those with at most MOST_POSTINGS postings in all; one at least."""
+    leading: list[str] = []
+    postings = 0
+    for term in terms:
+        postings += frequencies[term]
+        if leading and postings > MOST_POSTINGS:
+            break
+        leading.append(term)
+    return leading

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..index.errors import IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
-from . import fusion, lexical, snippets
-from .hit import Hit
+from ..index.types import Filter
+from . import query as syntax
+from .grouping import Group, Shown, shown
+from .hit import Answer, Hit
+from .hits import best_of_documents, hits_of, stored_of
+from .query import Query
+from .ranking import Ranked, Ranking, Times
+from .scale import Mode, scale
 
 if TYPE_CHECKING:
     from ..index.vectors import Segment
     from .dense import Vectors
-
-Mode = Literal["hybrid", "dense", "lexical"]
-
-# How many passages each of the two rankings gives to a fusion, at least.
-FUSED = 100
+    from .rerank import Reranker
 
 T = TypeVar("T")
 
@@ -35,21 +36,16 @@ class QueryEncoder(Protocol):
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Vectors of unit length, [n, d]."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """A passage's id, its score, and what is known of "dense" and "lexical"."""
-
-    passage: int
-    score: float
-    scores: dict[str, float]
+    def encode_passages(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of unit length, [n, d]."""
 
 
 class Searcher:
     """An index, open for reading. It takes no lock, and each call sees one commit of the index.
 
     Threads may share it: every call has a database connection of its own, and segments never
-    change. The encoder is loaded by the first query that needs a vector.
+    change. The encoder is loaded by the first query that needs a vector, a reranker by the first
+    that names it.
     """
 
     def __init__(self, path: Path, encoder: QueryEncoder | None) -> None:
@@ -58,106 +54,176 @@ class Searcher:
         self._given = encoder
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
+        self._rerankers: dict[str, Reranker] = {}
 
     @classmethod
     def open(cls, path: str | Path, encoder: QueryEncoder | None = None) -> Searcher:
         """The index in the folder `path`; `encoder` is for one that was made with your own.
 
-        IndexMissing where there is none, IndexMismatch where a newer clsearch made it,
+        IndexMissing where there is none, IndexMismatch where another version of clsearch made it,
         IndexDamaged where its database is.
         """
         Snapshot.open(path).close()
         return cls(Path(path), encoder)
 
-    def search(self, query: str, k: int = 10, mode: Mode = "hybrid") -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        *,
+        where: str | None = None,
+        rerank: str | None = None,
+        min_score: float = 0.0,
+        group: Group = "passage",
+    ) -> list[Hit]:
         """The `k` passages that answer `query` best, best first; fewer where there are no more.
 
-        UsageError for a blank query or a `k` below 1, IndexMismatch where today's encoder is not
-        the one the index was made with, IndexDamaged where a file of the index is not as written.
+        `query` may have the marks of `search.query`: "a phrase", -word, title:word. `where` is a
+        filter (`search.filters`): if `k` passages pass it, `k` come back. `rerank` names a
+        cross-encoder that reads the best again. Hits whose score is below `min_score` are left out.
+        With `group` "document", the `k` best documents come, each by its best passage.
+
+        UsageError for a blank query, a `k` below 1, or a filter that cannot be read; IndexMismatch
+        where today's encoder is not the one the index was made with, IndexDamaged where a file of
+        the index is not as written, ModelError where the reranker cannot be loaded.
         """
+        return self.answer(
+            query, k, mode, where=where, rerank=rerank, min_score=min_score, group=group
+        ).hits
 
-        def answer(snapshot: Snapshot, words: list[str], vector: Vectors | None) -> list[Hit]:
-            return _hits(snapshot, self._rank(snapshot, words, vector, k, mode), words)
+    def answer(
+        self,
+        query: str,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        *,
+        where: str | None = None,
+        rerank: str | None = None,
+        min_score: float = 0.0,
+        group: Group = "passage",
+    ) -> Answer:
+        """As `search`, with an account of how the hits came about."""
+        reranker = self._reranker(rerank)
 
-        return self._ask([query], k, mode, answer)[0]
+        def work(ranking: Ranking) -> Answer:
+            rank = _with(reranker, ranking, k)
 
-    def similar(self, document: str, k: int = 10) -> list[Hit]:
+            def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
+                with ranking.times.stage("fetch"):
+                    return stored_of(ranking.snapshot, ranked)
+
+            found = shown(rank, fetch, k, group)
+            kept = [one for one in found if one.best.score >= min_score]
+            encode = self._encoder.encode_passages if self._encoder else None
+            with ranking.times.stage("snippets"):
+                hits = hits_of(ranking.snapshot, kept, ranking, encode)
+            return Answer(hits, ranking.explain())
+
+        return self._ask([syntax.parse(query)], k, mode, where, work)[0]
+
+    def similar(self, document: str, k: int = 10, *, where: str | None = None) -> list[Hit]:
         """The `k` other documents most like the one of this id, each by its best passage.
 
-        The score is the mean cosine of that passage to the passages of the document. UsageError for
-        an unknown id or a `k` below 1, IndexDamaged where a file of the index is not as written.
+        The score is made of the mean cosine of that passage to the passages of the document.
+        UsageError for an unknown id, a `k` below 1 or a filter that cannot be read, IndexDamaged
+        where a file of the index is not as written.
         """
         _check_k(k)
         from . import dense
 
-        def answer(snapshot: Snapshot) -> list[Hit]:
+        condition = _filter(where)
+
+        def work(snapshot: Snapshot) -> list[Hit]:
             _check_document(snapshot, document)
             passages = snapshot.passage_ids(document)
             segments, excluded = self._opened(snapshot), snapshot.tombstones()
+            allowed = None if condition is None else snapshot.matching(condition)
+            score = scale("dense", snapshot.calibration)
 
-            def rank(depth: int) -> list[_Ranked]:
-                found = dense.similar(segments, passages, depth, excluded)
-                return [_Ranked(passage, score, {"dense": score}) for passage, score in found]
+            def rank(depth: int) -> list[Ranked]:
+                found = dense.similar(segments, passages, depth, excluded, allowed)
+                return [Ranked(id, score(cosine), {"dense": cosine}) for id, cosine in found]
 
-            return _hits(snapshot, list(_best_of_documents(snapshot, rank, k).values()), [])
+            best = best_of_documents(snapshot, rank, k)
+            return hits_of(snapshot, [Shown(one, name, []) for name, one in best.items()])
 
-        return self._read(answer)
+        return self._read(work)
 
     def rank_documents(
-        self, queries: Sequence[str], k: int, mode: Mode = "hybrid"
-    ) -> list[list[str]]:
-        """Per query, the ids of the `k` documents with the best passages, best first.
-
-        The queries are encoded together and answered from one commit. Errors as of `search`.
-        """
-
-        def answer(snapshot: Snapshot, words: list[str], vector: Vectors | None) -> list[str]:
-            def rank(depth: int) -> list[_Ranked]:
-                return self._rank(snapshot, words, vector, depth, mode)
-
-            return list(_best_of_documents(snapshot, rank, k))
-
-        return self._ask(queries, k, mode, answer)
-
-    def _ask(
         self,
         queries: Sequence[str],
         k: int,
-        mode: Mode,
-        answer: Callable[[Snapshot, list[str], Vectors | None], T],
-    ) -> list[T]:
-        """`answer` of (snapshot, query's terms, query vector [d]) for each query, in one commit.
+        mode: Mode = "hybrid",
+        *,
+        where: str | None = None,
+        rerank: str | None = None,
+    ) -> list[list[str]]:
+        """Per query, the ids of the `k` documents with the best passages, best first.
 
-        The vector is None in lexical mode, which loads no encoder.
+        Queries are plain text here: their marks mean nothing. They are encoded together and
+        answered from one commit. Errors as of `search`.
         """
+        reranker = self._reranker(rerank)
+
+        def work(ranking: Ranking) -> list[str]:
+            return list(best_of_documents(ranking.snapshot, _with(reranker, ranking, k), k))
+
+        return self._ask([syntax.plain(query) for query in queries], k, mode, where, work)
+
+    def _ask(
+        self,
+        queries: Sequence[Query],
+        k: int,
+        mode: Mode,
+        where: str | None,
+        work: Callable[[Ranking], T],
+    ) -> list[T]:
+        """`work` on the ranking of each query, in one commit."""
         _check_k(k)
         for query in queries:
-            if not query.strip():
+            if not query.text.strip():
                 raise UsageError("the query is empty: say what to look for, in your own words")
-        terms = [lexical.telling(lexical.terms(query)) for query in queries]
-        if mode == "lexical":
-            return self._read(lambda snapshot: [answer(snapshot, words, None) for words in terms])
-
-        encoder = self._encoder or self._load_encoder()
-        while (answers := self._ask_vectors(encoder, queries, terms, answer)) is None:
-            encoder = self._load_encoder()
+        condition = _filter(where)
+        while (answers := self._ask_once(queries, mode, condition, work)) is None:
+            self._encoder = self._load_encoder()
         return answers
 
-    def _ask_vectors(
+    def _ask_once(
         self,
-        encoder: QueryEncoder,
-        queries: Sequence[str],
-        terms: Sequence[list[str]],
-        answer: Callable[[Snapshot, list[str], Vectors | None], T],
+        queries: Sequence[Query],
+        mode: Mode,
+        condition: Filter | None,
+        work: Callable[[Ranking], T],
     ) -> list[T] | None:
         """As `_ask`; None where the index has come to be made with another encoder."""
-        # Encoded before the transaction begins, because a writer's commit waits for its end.
-        vectors = encoder.encode_queries(queries)
+        times = Times()
+        vectors: Sequence[Vectors | None] = [None] * len(queries)
+        encoder: QueryEncoder | None = None
+        if mode != "lexical":
+            with times.stage("load"):
+                encoder = self._encoder = self._encoder or self._load_encoder()
+            # Encoded before the transaction begins, because a writer's commit waits for its end.
+            with times.stage("encode"):
+                vectors = list(encoder.encode_queries([query.text for query in queries]))
 
         def answers(snapshot: Snapshot) -> list[T] | None:
-            if snapshot.fingerprint != encoder.fingerprint:
+            if encoder is not None and snapshot.fingerprint != encoder.fingerprint:
                 return None
-            return [answer(snapshot, *asked) for asked in zip(terms, vectors, strict=True)]
+            return [
+                work(
+                    Ranking(
+                        snapshot,
+                        lambda: self._opened(snapshot),
+                        query,
+                        vector,
+                        mode,
+                        condition,
+                        times,
+                    )
+                )
+                for query, vector in zip(queries, vectors, strict=True)
+            ]
 
         return self._read(answers)
 
@@ -181,8 +247,16 @@ class Searcher:
                 f" {encoder.fingerprint[:12]}: bring the old model back, or run"
                 " `clsearch index --reencode`; lexical search works meanwhile"
             )
-        self._encoder = encoder
         return encoder
+
+    def _reranker(self, name: str | None) -> Reranker | None:
+        if name is None:
+            return None
+        if name not in self._rerankers:
+            from .rerank import Reranker
+
+            self._rerankers[name] = Reranker.load(name)
+        return self._rerankers[name]
 
     def _read(self, work: Callable[[Snapshot], T]) -> T:
         """`work` on one commit of the index, on a later one where a merge took a segment's file."""
@@ -210,73 +284,22 @@ class Searcher:
         }
         return list(self._segments.values())
 
-    def _rank(
-        self, snapshot: Snapshot, words: list[str], vector: Vectors | None, k: int, mode: Mode
-    ) -> list[_Ranked]:
-        """The `k` best passages; `vector` is not None but in lexical mode."""
-        if vector is None:
-            by_words = lexical.search(snapshot, words, k)
-            return [_Ranked(passage, score, {"lexical": score}) for passage, score in by_words]
 
-        from . import dense
-
-        segments, excluded = self._opened(snapshot), snapshot.tombstones()
-        if mode == "dense":
-            by_vector = dense.search(segments, vector, k, excluded)
-            return [_Ranked(passage, score, {"dense": score}) for passage, score in by_vector]
-
-        depth = max(k, FUSED)
-        cosines = dict(dense.search(segments, vector, depth, excluded))
-        bm25 = dict(lexical.search(snapshot, words, depth))
-        fused = fusion.reciprocal_rank([list(cosines), list(bm25)])[:k]
-        cosines |= dense.cosines(segments, vector, [p for p, _ in fused if p not in cosines])
-        known = {"dense": cosines, "lexical": bm25}
-        return [
-            _Ranked(p, score, {name: of[p] for name, of in known.items() if p in of})
-            for p, score in fused
-        ]
+def _with(reranker: Reranker | None, ranking: Ranking, k: int) -> Callable[[int], list[Ranked]]:
+    """What gives the best passages to a depth: the ranking, or what a reranker makes of its best."""
+    if reranker is None:
+        return ranking.best
+    with ranking.times.stage("rerank"):
+        ranked = reranker.rerank(ranking, k)
+    return lambda depth: ranked[:depth]
 
 
-def _best_of_documents(
-    snapshot: Snapshot, rank: Callable[[int], list[_Ranked]], k: int
-) -> dict[str, _Ranked]:
-    """Document id -> its best passage, for the `k` best documents, best first.
+def _filter(where: str | None) -> Filter | None:
+    if where is None:
+        return None
+    from . import filters
 
-    `rank` gives the best passages to a depth, and is asked deeper until `k` documents are among
-    them, or no more passages come.
-    """
-    depth = k
-    while True:
-        ranked = rank(depth)
-        stored = _stored(snapshot, ranked)
-        best: dict[str, _Ranked] = {}
-        for one in ranked:
-            best.setdefault(stored[one.passage].document, one)
-        if len(best) >= k or len(ranked) < depth:
-            return dict(list(best.items())[:k])
-        depth *= 2
-
-
-def _hits(snapshot: Snapshot, ranked: Sequence[_Ranked], words: list[str]) -> list[Hit]:
-    stored = _stored(snapshot, ranked)
-    found = [stored[one.passage] for one in ranked]
-    marks = snippets.spans(lexical.expression(words), [of.passage.text for of in found])
-    return [
-        Hit(rank, one.score, of.document, of.title, of.passage, one.scores, of.metadata, spans)
-        for rank, (one, of, spans) in enumerate(zip(ranked, found, marks, strict=True), start=1)
-    ]
-
-
-def _stored(snapshot: Snapshot, ranked: Sequence[_Ranked]) -> dict[int, StoredPassage]:
-    """The passages by id; IndexDamaged where a vector or a word leads to one that is not there."""
-    stored = snapshot.passages([one.passage for one in ranked])
-    lost = [one.passage for one in ranked if one.passage not in stored]
-    if lost:
-        raise IndexDamaged(
-            f"the index {str(snapshot.index)!r} finds passage {lost[0]}, and does not hold it:"
-            " run `clsearch check --repair`"
-        )
-    return stored
+    return filters.parse(where)
 
 
 def _check_k(k: int) -> None:

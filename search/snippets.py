@@ -1,82 +1,140 @@
-"""Which words of a passage match a query."""
+"""What of a passage answers: the words that match, and the sentence that says it."""
 
 import re
-import sqlite3
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..index import analysis
+from .fusion import fuse
 
 Span = tuple[int, int]
 
-_OPEN, _CLOSE = "\1", "\2"
-# The marks themselves, and what SQLite's text cannot hold: none belongs to a word.
-_NO_TEXT = re.compile("[\0-\2\ud800-\udfff]")
+# A sentence ends at a full stop before white space and what is no small letter, where a paragraph
+# or a list's item ends, and in scripts whose stops need no space.
+_END = re.compile(
+    r"""
+    (?: (?<=[.!?…]) | (?<=[.!?…]["'\u201d\u2019)\]]) ) \s+ (?=[^\sa-z])
+    | (?<=[。！？])
+    | \n\s*\n
+    | \n (?= \s* (?: [-*+•#>|] | \d+[.)] ) \s )
+    """,
+    re.VERBOSE,
+)
+_ABBREVIATED = re.compile(r"\b(?:[A-Z]|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|approx)\.$")
+
+# Below this share of the query's words, no sentence is chosen for its words alone.
+TELLING = 0.25
+# So many sentences of an answer are encoded at most: a tenth of a second on one core.
+MOST_ENCODED = 24
 
 
-def spans(match: str, texts: Sequence[str]) -> list[tuple[Span, ...]]:
-    """Of each text, the spans [start, end) in code points whose words match an FTS5 expression.
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Spans [start, end) of a passage's text in code points: matching words, and one sentence."""
 
-    >>> spans('"cafe" OR "run"', ["Running to the Café", "nothing"])
-    [((0, 7), (15, 19)), ()]
+    marks: tuple[Span, ...]
+    sentence: Span
 
-    FTS5 itself says what matches: words are cut, folded and stemmed exactly as in the index.
+
+def snippets(
+    texts: Sequence[str],
+    weights: Mapping[str, float],
+    whole: Collection[str],
+    nearness: Callable[[list[str]], NDArray[np.float32]] | None,
+) -> list[Snippet]:
+    """Of each text, the words that match and the sentence that answers best.
+
+    `weights` are the query's terms with what each counts, `whole` what may stand whole. Sentences
+    are scored as passages are, by `fuse`: the share of the query's weight that their words have,
+    and, where no sentence of a text has a quarter of it, the cosine to the query: `nearness` gives
+    that for a list of sentences, [n]. The first is taken of equals. Only the first texts are
+    encoded, as far as MOST_ENCODED goes.
     """
-    found: list[tuple[Span, ...]] = [()] * len(texts)
-    if not match:
-        return found
-    memory = sqlite3.connect(":memory:")
-    try:
-        memory.execute(
-            "CREATE VIRTUAL TABLE passage USING"
-            " fts5(text, tokenize = 'porter unicode61 remove_diacritics 2')"
-        )
-        memory.executemany(
-            "INSERT INTO passage(rowid, text) VALUES (?, ?)",
-            (
-                (row, _NO_TEXT.sub(" ", unicodedata.normalize("NFC", text)))
-                for row, text in enumerate(texts)
-            ),
-        )
-        marked = memory.execute(
-            "SELECT rowid, highlight(passage, 0, ?, ?) FROM passage WHERE passage MATCH ?",
-            (_OPEN, _CLOSE, match),
-        )
-        for row, text in marked:
-            found[row] = tuple(_as_read(texts[row], _marked(text)))
-    finally:
-        memory.close()
+    total = sum(weights.values()) or 1.0
+    chosen: list[Snippet] = []
+    undecided: list[tuple[int, list[Span], dict[int, float]]] = []
+    encoded: list[str] = []
+    for number, text in enumerate(texts):
+        spans = sentences(text)
+        found = _matches(text, weights, whole)
+        shares = {
+            place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
+            for place, span in enumerate(spans)
+        }
+        best = max(shares, key=lambda place: (shares[place], -place), default=0)
+        sentence = spans[best] if spans else (0, len(text))
+        chosen.append(Snippet(_merged([span for _, span in found]), sentence))
+        if (
+            nearness is not None
+            and len(spans) > 1
+            and shares[best] < TELLING
+            and len(encoded) + len(spans) <= MOST_ENCODED
+        ):
+            undecided.append((number, spans, shares))
+            encoded += [text[start:end] for start, end in spans]
+    if nearness is not None and encoded:
+        cosines = nearness(encoded).tolist()
+        for number, spans, shares in undecided:
+            own, cosines = cosines[: len(spans)], cosines[len(spans) :]
+            scores = fuse(dict(enumerate(own)), shares)
+            best = max(scores, key=lambda place: (scores[place], -place))
+            chosen[number] = Snippet(chosen[number].marks, spans[best])
+    return chosen
+
+
+def sentences(text: str) -> list[Span]:
+    """The sentences of a passage, as spans without the white space around them.
+
+    >>> sentences("Dr. Who came.  He left!\\n\\n- one\\n- two")
+    [(0, 13), (15, 23), (25, 30), (31, 36)]
+    """
+    spans: list[Span] = []
+    start = 0
+    ends = [found.span() for found in _END.finditer(text)]
+    for end, after in [*ends, (len(text), len(text))]:
+        if after < len(text) and _ABBREVIATED.search(text, start, end):
+            continue
+        piece = text[start:end]
+        if piece.strip():
+            low = start + len(piece) - len(piece.lstrip())
+            spans.append((low, start + len(piece.rstrip())))
+        start = after
+    return spans
+
+
+def _matches(
+    text: str, weights: Mapping[str, float], whole: Collection[str]
+) -> list[tuple[str, Span]]:
+    """(term of the query, span) of each word of a text that matches, and of what stands whole."""
+    prefixes = tuple(term.removesuffix("*") for term in weights if term.endswith("*"))
+    found: list[tuple[str, Span]] = []
+    for term in analysis.words(text, trailing=bool(prefixes)):
+        if term.text in weights:
+            found.append((term.text, (term.start, term.end)))
+        elif prefixes and term.text.startswith(prefixes):
+            prefix = next(prefix for prefix in prefixes if term.text.startswith(prefix))
+            found.append((f"{prefix}*", (term.start, term.start + len(prefix))))
+    if whole:
+        for term in analysis.compounds(text):
+            if term.text in whole:
+                found.append((term.text, (term.start, term.end)))
     return found
 
 
-def _marked(text: str) -> Iterator[Span]:
-    """The spans between marks, as offsets into the text without them."""
-    before, *pieces = text.split(_OPEN)
-    offset = len(before)
-    for piece in pieces:
-        word, rest = piece.split(_CLOSE)
-        yield offset, offset + len(word)
-        offset += len(word) + len(rest)
+def _within(found: Sequence[tuple[str, Span]], sentence: Span) -> set[str]:
+    start, end = sentence
+    return {term for term, (low, high) in found if start <= low and high <= end}
 
 
-# Vowels and finals of decomposed Hangul: letters, and yet part of the character before them.
-_JAMO = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
-
-
-def _as_read(text: str, normalised: Iterator[Span]) -> Iterator[Span]:
-    """Spans of NFC(text) as spans of `text`, widened to whole characters with their accents.
-
-    NFC changes nothing across the border of two such characters, so each is counted alone.
-    """
-    if unicodedata.is_normalized("NFC", text):
-        yield from normalised
-        return
-    starts = [
-        offset
-        for offset, point in enumerate(text)
-        if offset == 0 or not (unicodedata.category(point)[0] == "M" or _JAMO.match(point))
-    ]
-    ends = [*starts[1:], len(text)]
-    source: list[int] = []  # of each code point of NFC(text): which of these it comes from
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        source += [number] * len(unicodedata.normalize("NFC", text[start:end]))
-    for start, end in normalised:
-        yield starts[source[start]], ends[source[end - 1]]
+def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Ascending, those that overlap made one."""
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(merged)

@@ -5,13 +5,8 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from . import fulltext
 from .settings import SCHEMA, read_schema
-
-FULL_TEXT = """
-CREATE VIRTUAL TABLE passages_fts USING fts5(
-    title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2'
-)
-"""
 
 
 def migrate(database: Database, index: Path) -> None:
@@ -75,7 +70,10 @@ def _m001_first(database: Database) -> None:
     passages.create_index(["document"])
     passages.create_index(["hash"])
     passages.create_index(["segment"])
-    database.execute(FULL_TEXT)
+    database.execute(
+        "CREATE VIRTUAL TABLE passages_fts USING fts5("
+        "title, heading, text, tokenize = 'porter unicode61 remove_diacritics 2')"
+    )
     database.table("segments").create(
         {
             "id": int,
@@ -100,5 +98,23 @@ def _m001_first(database: Database) -> None:
     ).create_index(["segment"])
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_m001_first,)
+def _m002_analysed_terms(database: Database) -> None:
+    """Full text by our own analysis, in place of FTS5's; made from the text in the database."""
+    database.execute("DROP TABLE passages_fts")
+    for table in fulltext.TABLES:
+        database.execute(table)
+    rows = database.execute(
+        'SELECT p.id, d.title, p.heading, d.text, p.start, p."end" '
+        "FROM passages p JOIN documents d ON d.key = p.document ORDER BY p.id"
+    )
+    database.conn.executemany(
+        "INSERT INTO passages_fts (rowid, title, heading, text, exact) VALUES (?, ?, ?, ?, ?)",
+        (
+            (id, *fulltext.columns(title, heading, text[start:end]))
+            for id, title, heading, text, start, end in rows
+        ),
+    )
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_m001_first, _m002_analysed_terms)
 assert len(MIGRATIONS) == SCHEMA

@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..config import Options
+from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMismatch
 from ..types import Json
 from .connection import REBUILD
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Settings:
     fingerprint: str
     declaration: dict[str, Json]
     generation: int = 0
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def read_schema(connection: sqlite3.Connection, index: Path) -> int:
@@ -56,6 +57,7 @@ def read_settings(connection: sqlite3.Connection) -> Settings:
         fingerprint=rows["fingerprint"],
         declaration=json.loads(rows["declaration"]),
         generation=int(rows["generation"]),
+        calibration=Calibration(**json.loads(rows.get("calibration", "{}"))),
     )
 
 
@@ -66,4 +68,5 @@ def settings_rows(settings: Settings) -> list[dict[str, str]]:
         {"key": "fingerprint", "value": settings.fingerprint},
         {"key": "declaration", "value": json.dumps(settings.declaration, sort_keys=True)},
         {"key": "generation", "value": str(settings.generation)},
+        {"key": "calibration", "value": json.dumps(asdict(settings.calibration))},
     ]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Options
+from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
 from ..types import Document, Filter, Heading, Json, Passage, SegmentRow
+from . import fulltext
 from .connection import connect_to_read, reading
 from .rows import NO_TEXT
 from .settings import read_schema, read_settings
@@ -77,6 +78,7 @@ class Snapshot:
             _expect(str, settings.fingerprint, *(row.name for row in self.segments))
         self.generation: int = settings.generation
         self.options: Options = settings.options
+        self.calibration: Calibration = settings.calibration
         self.fingerprint: str = settings.fingerprint
         self.declaration: dict[str, Json] = settings.declaration
 
@@ -164,7 +166,7 @@ class Snapshot:
                 # Sorted by FTS5's own rank alone, equal scores would stand in no order.
                 rows = self._connection.execute(
                     "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? "
-                    f"{condition}ORDER BY rank, rowid LIMIT ?",
+                    f"AND rank MATCH '{fulltext.RANK}' {condition}ORDER BY rank, rowid LIMIT ?",
                     (*values, k),
                 ).fetchall()
                 return [(int(row[0]), float(row[1])) for row in rows]
@@ -173,6 +175,30 @@ class Snapshot:
                 cause = error.__cause__
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
             raise
+
+    def matched(self, query: str) -> NDArray[np.int64]:
+        """Ids of all passages that match an FTS5 expression, ascending: `[n]`."""
+        rows = self._rows(
+            "SELECT rowid FROM passages_fts WHERE passages_fts MATCH ? ORDER BY rowid", (query,)
+        )
+        return np.array([row[0] for row in rows], np.int64)
+
+    def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
+        """Term -> how many passages have it, 0 where none has; `*` at the end makes it a prefix.
+
+        A passage with several terms of one prefix is counted for each of them.
+        """
+        found = {}
+        for term in terms:
+            stem = term.removesuffix("*")
+            high = stem + "\U0010ffff" if term.endswith("*") else stem
+            sql = "SELECT coalesce(sum(doc), 0) FROM passages_terms WHERE term BETWEEN ? AND ?"
+            found[term] = int(self._rows(sql, (stem, high))[0][0])
+        return found
+
+    def passage_count(self) -> int:
+        """How many passages there are."""
+        return int(self._rows("SELECT count(*) FROM passages")[0][0])
 
     def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
         """The stored passages of these ids; an id that is not in the index is left out."""

@@ -1,0 +1,87 @@
+"""Which of the ranked passages are shown: none twice, and each document once where asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..index import analysis
+from ..index.store.snapshot import StoredPassage
+from .ranking import Ranked
+
+Group = Literal["passage", "document"]
+Shingles = frozenset[tuple[str, ...]]
+
+SHINGLE = 3  # terms
+# Passages with so large a share of their shingles in common say the same.
+SAME = 0.8
+
+# So many further passages of a document are shown below its best.
+FURTHER = 2
+
+
+@dataclass(slots=True)
+class Shown:
+    """A passage that is shown, what is shown below it, and the documents that say the same."""
+
+    best: Ranked
+    document: str
+    said: list[Shingles]
+    more: list[Ranked] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+
+
+def shown(
+    rank: Callable[[int], list[Ranked]],
+    fetch: Callable[[Sequence[Ranked]], Mapping[int, StoredPassage]],
+    k: int,
+    group: Group,
+) -> list[Shown]:
+    """The first `k` passages, or documents by their best passage, that differ from each other.
+
+    `rank` gives the best passages to a depth, and is asked deeper until there are `k`, or no more
+    come; `fetch` gives what is stored of them. Near-identical ones collapse into the best of them:
+    those with a Jaccard coefficient of their three-term shingles of at least `SAME` (Broder: On the
+    resemblance and containment of documents, 1997).
+    """
+    depth = k
+    while True:
+        ranked = rank(depth)
+        chosen = _collapsed(ranked, fetch(ranked), group)
+        if len(chosen) >= k or len(ranked) < depth:
+            return chosen[:k]
+        depth *= 2
+
+
+def _collapsed(
+    ranked: Sequence[Ranked], stored: Mapping[int, StoredPassage], group: Group
+) -> list[Shown]:
+    chosen: list[Shown] = []
+    of_document: dict[str, Shown] = {}
+    for one in ranked:
+        document = stored[one.passage].document
+        own = _shingles(stored[one.passage])
+        known = of_document.get(document) if group == "document" else None
+        if known is None:
+            known = next((other for other in chosen if _alike(own, other.said[0])), None)
+            if known is None:
+                known = Shown(one, document, [own])
+                chosen.append(known)
+            elif document not in (known.document, *known.duplicates):
+                known.duplicates.append(document)
+            of_document[document] = known
+        elif document == known.document and len(known.more) < FURTHER:
+            if not any(_alike(own, other) for other in known.said):
+                known.more.append(one)
+                known.said.append(own)
+    return chosen
+
+
+def _shingles(of: StoredPassage) -> Shingles:
+    terms = [term.text for term in analysis.words(of.passage.text or of.title)]
+    count = max(1, len(terms) - SHINGLE + 1)
+    return frozenset(tuple(terms[start : start + SHINGLE]) for start in range(count))
+
+
+def _alike(first: Shingles, second: Shingles) -> bool:
+    shared = len(first & second)
+    return shared >= SAME * (len(first) + len(second) - shared)

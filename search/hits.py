@@ -1,0 +1,109 @@
+"""From ranked passages to hits: what is stored of them, and their snippets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..index.errors import IndexDamaged
+from ..index.store.snapshot import Snapshot, StoredPassage
+from .grouping import Shown
+from .hit import Hit
+from .ranking import Ranked, Ranking
+from .scale import WEAK
+from .snippets import Snippet, snippets
+
+if TYPE_CHECKING:
+    from .dense import Vectors
+
+Encode = Callable[[Sequence[str]], "Vectors"]
+
+
+def stored_of(snapshot: Snapshot, ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
+    """The passages by id; IndexDamaged where a vector or a word leads to one that is not there."""
+    stored = snapshot.passages([one.passage for one in ranked])
+    lost = [one.passage for one in ranked if one.passage not in stored]
+    if lost:
+        raise IndexDamaged(
+            f"the index {str(snapshot.index)!r} finds passage {lost[0]}, and does not hold it:"
+            " run `clsearch check --repair`"
+        )
+    return stored
+
+
+def best_of_documents(
+    snapshot: Snapshot, rank: Callable[[int], list[Ranked]], k: int
+) -> dict[str, Ranked]:
+    """Document id -> its best passage, for the `k` best documents, best first.
+
+    `rank` gives the best passages to a depth, and is asked deeper until `k` documents are among
+    them, or no more passages come.
+    """
+    depth = k
+    while True:
+        ranked = rank(depth)
+        stored = stored_of(snapshot, ranked)
+        best: dict[str, Ranked] = {}
+        for one in ranked:
+            best.setdefault(stored[one.passage].document, one)
+        if len(best) >= k or len(ranked) < depth:
+            return dict(list(best.items())[:k])
+        depth *= 2
+
+
+def hits_of(
+    snapshot: Snapshot,
+    chosen: Sequence[Shown],
+    ranking: Ranking | None = None,
+    encode: Encode | None = None,
+) -> list[Hit]:
+    """What is shown, as hits. Snippets are of the query of `ranking`, and need `encode` at times."""
+    every = [one for shown in chosen for one in (shown.best, *shown.more)]
+    stored = stored_of(snapshot, every)
+    texts = [stored[one.passage].passage.text for one in every]
+    found = dict(
+        zip((one.passage for one in every), _snippets(texts, ranking, encode), strict=True)
+    )
+
+    def hit(rank: int, one: Ranked, duplicates: Sequence[str], more: tuple[Hit, ...]) -> Hit:
+        of, snippet = stored[one.passage], found[one.passage]
+        return Hit(
+            rank=rank,
+            score=one.score,
+            document=of.document,
+            title=of.title,
+            passage=of.passage,
+            scores=one.scores,
+            metadata=of.metadata,
+            marks=snippet.marks,
+            sentence=snippet.sentence,
+            weak=one.score < WEAK,
+            duplicates=tuple(duplicates),
+            more=more,
+            explanation=one.explanation,
+        )
+
+    return [
+        hit(
+            rank,
+            shown.best,
+            shown.duplicates,
+            tuple(hit(place, one, (), ()) for place, one in enumerate(shown.more, start=1)),
+        )
+        for rank, shown in enumerate(chosen, start=1)
+    ]
+
+
+def _snippets(
+    texts: Sequence[str], ranking: Ranking | None, encode: Encode | None
+) -> list[Snippet]:
+    if ranking is None:
+        return snippets(texts, {}, (), None)
+    vector = ranking.vector
+    nearness = None
+    if encode is not None and vector is not None:
+
+        def nearness(sentences: list[str]) -> Vectors:
+            return encode(sentences) @ vector
+
+    return snippets(texts, ranking.lexical.weights, ranking.query.whole, nearness)

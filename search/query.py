@@ -1,0 +1,95 @@
+"""What was asked: plain words, and the few marks that mean more. Any string is a legal query.
+
+    reset router        any of these words; passages that mean the same
+    "hard reset"        only passages with these words in this order
+    -wireless           no passage with this word (of three letters or more), or with a "-phrase"
+    title:router        only where the word is in the title; also heading: and text:
+
+A mark that stands otherwise is text: `5" disk`, `tar -x`, `std::vector`, `http://localhost`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from ..index import analysis
+from ..index.store.fulltext import quoted
+
+FIELDS = ("title", "heading", "text")
+
+# A pasted page has some hundreds of distinct words; each costs a walk through its postings.
+MAX_TERMS = 256
+
+_MARKED = re.compile(
+    rf"""
+    (?<!\S)
+    (?P<minus>-(?=[^\W\d_]{{3}}|"|(?:{"|".join(FIELDS)}):))?
+    (?:(?P<field>{"|".join(FIELDS)}):(?=\S))?
+    (?: "(?P<phrase>[^"]*\w[^"]*)"(?![\w"]) | (?P<word>\S+) )
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query, taken apart.
+
+    `text` is what an encoder is given: the query without its marks and what they exclude. Of
+    `terms` and of `whole`, any is looked for (`analysis.asked`, `analysis.asked_whole`). Each of
+    `required` must match and none of `excluded` may: these are FTS5 expressions over the columns of
+    the full-text table.
+    """
+
+    text: str
+    terms: tuple[str, ...]
+    whole: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+def plain(text: str) -> Query:
+    """The query that takes every mark of `text` for text."""
+    terms, whole = analysis.asked(text), analysis.asked_whole(text)
+    return Query(text, tuple(terms[:MAX_TERMS]), tuple(whole[:MAX_TERMS]))
+
+
+def parse(text: str) -> Query:
+    """The query that `text` stands for.
+
+    >>> asked = parse('"hard reset" router -wireless')
+    >>> asked.text, asked.required
+    ('hard reset router', ('{title heading text} : "hard reset"',))
+    """
+    kept: list[str] = []
+    required: list[str] = []
+    excluded: list[str] = []
+    end = 0
+    for found in _MARKED.finditer(text):
+        kept.append(text[end : found.start()])
+        end = found.end()
+        given = found["phrase"] or found["word"]
+        marked = found["minus"] or found["field"] or found["phrase"]
+        expression = _expression(given, found["field"]) if marked else ""
+        if not expression:
+            kept.append(found[0])
+        elif found["minus"]:
+            excluded.append(expression)
+        else:
+            kept.append(given)
+            required.append(expression)
+    kept.append(text[end:])
+    rest = "".join(kept).strip()
+    if not rest:
+        return plain(text)
+    asked = plain(rest)
+    return Query(rest, asked.terms, asked.whole, tuple(required), tuple(excluded))
+
+
+def _expression(given: str, field: str | None) -> str:
+    """The FTS5 expression for a word or a phrase, in one column or in all; empty without words."""
+    whole = list(analysis.compounds(given))
+    if len(whole) == 1 and field is None and len(given.split()) == 1:
+        return f"exact : {quoted(whole[0].text)}"
+    phrase = analysis.phrase(given)
+    columns = field or "{" + " ".join(FIELDS) + "}"
+    return f"{columns} : {quoted(phrase)}" if phrase else ""
