@@ -31,6 +31,7 @@ ROWS = (
         "search.dense",
         "search.fusion",
         "search.lexical",
+        "search.rerank",
         "search.snippets",
     },
     {"index.repair"},
