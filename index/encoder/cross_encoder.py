@@ -39,7 +39,8 @@ class CrossEncoder:
         Raises ModelError where the model cannot be loaded, declares what is not known, or does not
         give one score for a pair: no classification head, or several labels.
         """
-        declaration = read_cross_declaration(find_model(model).folder)
+        source = find_model(model, "Without a reranker the search's own order stands")
+        declaration = read_cross_declaration(source.folder)
         weight_files(declaration.folder, "AutoModelForSequenceClassification")
         return cls(model, declaration, device)
 
