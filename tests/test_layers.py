@@ -32,6 +32,7 @@ ROWS = (
         "search.filters",
         "search.fusion",
         "search.lexical",
+        "search.rerank",
         "search.snippets",
     },
     {"index.repair"},

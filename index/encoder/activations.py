@@ -1,10 +1,13 @@
 """Activation functions in NumPy, float32, under the names that configurations use."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import ModelError
 
 Floats: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Callable[[Floats], Floats]
@@ -98,6 +101,21 @@ TORCH_ACTIVATIONS: dict[str, Activation] = {
     "Sigmoid": sigmoid,
     "Tanh": tanh,
 }
+
+
+def declared_activation(name: str, place: Path) -> tuple[str, Activation]:
+    """The short name and the function of `torch.nn.…`, as a file or folder `place` declares it.
+
+    Raises ModelError at a name that is not on the list: nothing is imported by name.
+    """
+    short = name.rpartition(".")[2]
+    if not name.startswith("torch.nn.") or short not in TORCH_ACTIVATIONS:
+        raise ModelError(
+            f"{place}: activation function {name!r} is not known; "
+            f"known are torch.nn's {', '.join(TORCH_ACTIVATIONS)}"
+        )
+    return short, TORCH_ACTIVATIONS[short]
+
 
 # By the name in a transformer's `hidden_act`.
 HIDDEN_ACTIVATIONS: dict[str, Activation] = {

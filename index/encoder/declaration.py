@@ -44,6 +44,18 @@ _NO_LIMIT = 10**9
 
 
 @dataclass(frozen=True)
+class Task:
+    """What a Transformer module is there for, in the words of `sentence_bert_config.json`."""
+
+    transformer_task: str
+    module_output_name: str
+    method_output_name: str
+
+
+TOKEN_VECTORS = Task("feature-extraction", "token_embeddings", "last_hidden_state")
+
+
+@dataclass(frozen=True)
 class Declaration:
     """A model folder, read. Lengths are tokens, special tokens included."""
 
@@ -84,29 +96,29 @@ def read_declaration(folder: Path, pooling: str | None = None) -> Declaration:
     Raises ModelError where something is missing, contradicts itself or is not known.
     """
     modules = _read_modules(folder)
-    transformer = _inside(folder, modules[0][1])
+    transformer = inside(folder, modules[0][1])
     config = read_json(transformer / "config.json", required=True)
-    _refuse_adapter(transformer)
-    settings = _read_transformer_settings(transformer)
+    refuse_adapter(transformer)
+    settings = read_transformer_settings(transformer, TOKEN_VECTORS)
     options = read_json(folder / "config_sentence_transformers.json")
     _refuse_other_kind(folder, options)
 
     modes: tuple[str, ...] = ("cls",)
     include_prompt, declared_size = True, None
     if len(modules) > 1:
-        pooling_config = read_json(_inside(folder, modules[1][1]) / "config.json", required=True)
+        pooling_config = read_json(inside(folder, modules[1][1]) / "config.json", required=True)
         modes, include_prompt, declared_size = _read_pooling(folder, pooling_config)
     if pooling is not None:
         modes = parse_modes(pooling)
     steps = []
     for kind, path in modules[2:]:
-        module_folder = _inside(folder, path)
+        module_folder = inside(folder, path)
         steps.append(STEPS[kind](module_folder, read_json(module_folder / "config.json")))
 
     hidden_size = _hidden_size(transformer, config, declared_size)
     truncate = _positive(folder, options, "truncate_dim")
-    query_prompt, passage_prompt = _read_prompts(folder, options)
-    length = _max_length(transformer, config, settings)
+    query_prompt, passage_prompt = _sides(folder, options)
+    length = max_length(transformer, config, settings)
     return Declaration(
         folder=transformer,
         config=config,
@@ -144,18 +156,25 @@ def read_json(path: Path, required: bool = False) -> dict[str, Json]:
     return value
 
 
+def declared_modules(folder: Path) -> list[tuple[str, str]]:
+    """`modules.json` as (type, path), empty where there is none. ModelError where it is damaged."""
+    path = folder / "modules.json"
+    if not path.exists():
+        return []
+    try:
+        entries = json.loads(path.read_text("utf-8"))
+        return [(str(entry["type"]), str(entry["path"])) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read: {error!r}") from error
+
+
 def _read_modules(folder: Path) -> list[tuple[str, str]]:
     """`modules.json` as (kind, path): a Transformer, a Pooling, and any of STEPS after these."""
     path = folder / "modules.json"
     if not path.exists():
         return [("Transformer", "")]
-    try:
-        entries = json.loads(path.read_text("utf-8"))
-        declared = [(str(entry["type"]), str(entry["path"])) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} cannot be read: {error!r}") from error
     modules = []
-    for place, (name, module_path) in enumerate(declared):
+    for place, (name, module_path) in enumerate(declared_modules(folder)):
         library, _, kind = name.partition(".")[0], "", name.rpartition(".")[2]
         expected = ("Transformer",) if place == 0 else ("Pooling",) if place == 1 else tuple(STEPS)
         if library != "sentence_transformers" or kind not in ("Transformer", "Pooling", *STEPS):
@@ -173,7 +192,8 @@ def _read_modules(folder: Path) -> list[tuple[str, str]]:
     return modules
 
 
-def _inside(folder: Path, path: str) -> Path:
+def inside(folder: Path, path: str) -> Path:
+    """The folder of a module. ModelError where its path leads out of the model's folder."""
     if Path(path).is_absolute() or ".." in Path(path).parts:
         raise ModelError(f"{folder / 'modules.json'}: path {path!r} leads out of the model folder")
     return folder / path
@@ -211,7 +231,7 @@ def _read_pooling(
     )
 
 
-def _read_transformer_settings(folder: Path) -> dict[str, Json]:
+def read_transformer_settings(folder: Path, task: Task) -> dict[str, Json]:
     """`sentence_bert_config.json`, or one of its old names. Refuses what clsearch does not do."""
     name, settings = "", dict[str, Json]()
     for name in _TRANSFORMER_CONFIGS:
@@ -219,8 +239,8 @@ def _read_transformer_settings(folder: Path) -> dict[str, Json]:
         if settings:
             break
     harmless: dict[str, Json] = {
-        "transformer_task": "feature-extraction",
-        "module_output_name": "token_embeddings",
+        "transformer_task": task.transformer_task,
+        "module_output_name": task.module_output_name,
     }
     for key, value in settings.items():
         if key in ("max_seq_length", "do_lower_case", "query_length", "document_length"):
@@ -228,7 +248,7 @@ def _read_transformer_settings(folder: Path) -> dict[str, Json]:
         # Only how fast the model runs, or which of text, image and audio it takes.
         if key in ("unpad_inputs", "model_args", "model_kwargs") and _only_speed(value):
             continue
-        if key == "modality_config" and _plain_text(value):
+        if key == "modality_config" and _plain_text(value, task):
             continue
         if key in ("tokenizer_args", "processor_kwargs") and _only_length(value):
             continue
@@ -242,8 +262,8 @@ def _only_speed(value: Json) -> bool:
     return not isinstance(value, dict) or set(value) <= speed
 
 
-def _plain_text(value: Json) -> bool:
-    plain = {"method": "forward", "method_output_name": "last_hidden_state"}
+def _plain_text(value: Json, task: Task) -> bool:
+    plain = {"method": "forward", "method_output_name": task.method_output_name}
     return isinstance(value, dict) and value.get("text") == plain
 
 
@@ -251,7 +271,8 @@ def _only_length(value: Json) -> bool:
     return isinstance(value, dict) and set(value) <= {"model_max_length"}
 
 
-def _refuse_adapter(folder: Path) -> None:
+def refuse_adapter(folder: Path) -> None:
+    """ModelError where a folder holds only the difference to another model."""
     if (folder / "adapter_config.json").exists():
         raise ModelError(
             f"{folder} is an adapter: merge it into its base model "
@@ -265,29 +286,35 @@ def _refuse_other_kind(folder: Path, options: Mapping[str, Json]) -> None:
         raise ModelError(f"{folder} declares itself a {kind}: it gives no single vector for a text")
 
 
-def _read_prompts(folder: Path, options: Mapping[str, Json]) -> tuple[str, str]:
-    """The prompts of queries and of passages.
-
-    A passage's is called document, passage or corpus. The default prompt is for models that tell
-    neither apart: beside a declared query prompt it would go to the other side too.
-    """
+def read_prompts(folder: Path, options: Mapping[str, Json]) -> tuple[dict[str, Json], Json]:
+    """The declared prompts by name, and the name of the default one, None where there is none."""
     prompts = options.get("prompts") or {}
     if not isinstance(prompts, dict):
         raise ModelError(f"{folder / 'config_sentence_transformers.json'}: prompts is no object")
-    named = [name for name in ("document", "passage", "corpus") if name in prompts]
     default = options.get("default_prompt_name")
     if default is not None and default not in prompts:
         raise ModelError(
             f"{folder / 'config_sentence_transformers.json'}: default prompt {default!r} is none "
             f"of its prompts ({', '.join(prompts) or 'none'})"
         )
+    return prompts, default
+
+
+def _sides(folder: Path, options: Mapping[str, Json]) -> tuple[str, str]:
+    """The prompts of queries and of passages.
+
+    A passage's is called document, passage or corpus. The default prompt is for models that tell
+    neither apart: beside a declared query prompt it would go to the other side too.
+    """
+    prompts, default = read_prompts(folder, options)
+    named = [name for name in ("document", "passage", "corpus") if name in prompts]
     if default is not None and not named and "query" not in prompts:
         prompt = str(prompts[str(default)] or "")
         return prompt, prompt
     return str(prompts.get("query") or ""), str(prompts[named[0]] or "") if named else ""
 
 
-def _max_length(folder: Path, config: Mapping[str, Json], settings: Mapping[str, Json]) -> int:
+def max_length(folder: Path, config: Mapping[str, Json], settings: Mapping[str, Json]) -> int:
     """The limit of a text in tokens: the declared one, else the tokenizer's, else the model's."""
     positions = _positive(folder, config, "max_position_embeddings")
     kind = config.get("model_type")

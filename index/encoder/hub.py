@@ -21,11 +21,12 @@ class Source:
     revision: str | None = None
 
 
-def find_model(name: str) -> Source:
+def find_model(name: str, without: str = "Without a name the embedded model is used") -> Source:
     """`embedded`, a folder, or a hub name with an optional `@revision` -> its folder.
 
     A model that was downloaded whole is taken from the cache, without a question to the hub.
-    Raises ModelError where there is none, saying what to do.
+    Raises ModelError where there is none, saying what to do; `without` is what it says of doing
+    without this model.
     """
     if name == "embedded":
         if not EMBEDDED_MODEL.is_dir():
@@ -42,10 +43,10 @@ def find_model(name: str) -> Source:
         raise ModelError(
             f"{name!r} is not a folder, and not the name of a model on the hub: check it"
         )
-    return _from_hub(name, match["repository"], match["revision"])
+    return _from_hub(name, match["repository"], match["revision"], without)
 
 
-def _from_hub(name: str, repository: str, revision: str | None) -> Source:
+def _from_hub(name: str, repository: str, revision: str | None, without: str) -> Source:
     # Not needed, and not imported, for a model on this machine.
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -86,5 +87,5 @@ def _from_hub(name: str, repository: str, revision: str | None) -> Source:
         raise ModelError(
             f"{name} is no folder, is not in the cache, and cannot be fetched from the hub: "
             f"{reason}\nCheck the name and the network, or copy the model's folder to this machine "
-            "and give its path. Without a name the embedded model is used"
+            f"and give its path. {without}"
         ) from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..types import Json
-from .activations import TORCH_ACTIVATIONS
+from .activations import declared_activation
 from .weights import Weights, weight_files
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -56,13 +56,7 @@ def dense(folder: Path, config: Mapping[str, Json]) -> Step:
     """
     _on_sentences(folder, config)
     name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
-    short = name.rpartition(".")[2]
-    if not name.startswith("torch.nn.") or short not in TORCH_ACTIVATIONS:
-        raise ModelError(
-            f"{folder}: activation function {name!r} is not known; "
-            f"known are torch.nn's {', '.join(TORCH_ACTIVATIONS)}"
-        )
-    activation = TORCH_ACTIVATIONS[short]
+    short, activation = declared_activation(name, folder)
     takes, gives = _size(folder, config, "in_features"), _size(folder, config, "out_features")
     (path,) = weight_files(folder)
     tensors = Weights(path)

@@ -22,8 +22,8 @@ _LARGEST_HEADER = 100_000_000
 AGAIN = "fetch or copy the model again"
 CONVERT = (
     "clsearch reads safetensors only, because a pickle can run code. If you trust it, convert it:\n"
-    '  python -c "from transformers import AutoModel; '
-    "AutoModel.from_pretrained('{folder}').save_pretrained('{folder}', safe_serialization=True)\""
+    '  python -c "from transformers import {kind}; '
+    "{kind}.from_pretrained('{folder}').save_pretrained('{folder}', safe_serialization=True)\""
 )
 
 
@@ -104,10 +104,11 @@ class Weights:
         return raw.astype(np.float32)
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, kind: str = "AutoModel") -> list[Path]:
     """The safetensors files that hold a folder's model: one, or the shards that its index names.
 
-    Raises ModelError where there are none, saying what the folder has instead.
+    Raises ModelError where there are none, saying what the folder has instead; `kind` is the class
+    of transformers that converts it.
     """
     single = folder / "model.safetensors"
     if single.is_file():
@@ -134,7 +135,7 @@ def weight_files(folder: Path) -> list[Path]:
     if pickles:
         raise ModelError(
             f"{folder} holds its weights as pickle only ({', '.join(pickles)}). "
-            + CONVERT.format(folder=folder)
+            + CONVERT.format(folder=folder, kind=kind)
         )
     raise ModelError(
         f"{folder} has no weights: model.safetensors is missing, and clsearch reads nothing else; "
