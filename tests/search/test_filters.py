@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from clsearch.index.errors import UsageError
+from clsearch.index.errors import IndexDamaged, UsageError
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Document
@@ -520,6 +520,15 @@ def test_nested_filters(table: Table, text: str) -> None:
 
 def test_more_than_sqlite_takes(table: Table) -> None:
     """Is said so, and is no damage."""
-    table.fill([{"metadata": {"k": 1}}])
-    with pytest.raises(UsageError, match="Make it shorter"):
-        table.matching(" or ".join(f"k{n} = 1" for n in range(100_000)))
+    with Snapshot.open(table.path) as snapshot:
+        snapshot._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 100)
+        with pytest.raises(UsageError, match=r"too many SQL variables.*Make it shorter"):
+            snapshot.matching(parse(" or ".join(f"k{n} = 1" for n in range(100))))
+
+
+def test_metadata_that_are_no_json_are_damage(table: Table) -> None:
+    """And no fault of the filter."""
+    table.fill([{}])
+    table.writer.execute("UPDATE documents SET metadata = '{'")
+    with pytest.raises(IndexDamaged, match="malformed JSON"):
+        table.matching("k = 1")
