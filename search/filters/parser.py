@@ -124,20 +124,20 @@ class _Parser:
         if isinstance(value, bool) and sign not in ("=", "!="):
             raise wrong(self._text, start, "true and false have no order: write = or !=")
         if sign != "!=":
-            return Has(field, Compare(cast(Operator, sign), value))
-        return Join("AND", (There(field), Not(Has(field, Compare("=", value)))))
+            return Has(field, (Compare(cast(Operator, sign), value),))
+        return Join("AND", (There(field), Not(Has(field, (Compare("=", value),)))))
 
     def _test(self, field: Field) -> Has:
         start = self._next.start
         if self._take("keyword", "like"):
-            return Has(field, Like(self._pattern(field)))
+            return Has(field, (Like(self._pattern(field)),))
         if self._take("keyword", "in"):
             self._expect("(")
             values = [self._value(field)]
             while self._take("sign", ","):
                 values.append(self._value(field))
             self._expect(")", "a comma or the closing parenthesis was expected")
-            return Has(field, Among(tuple(values)))
+            return Has(field, (Among(tuple(values)),))
         if self._take("keyword", "between"):
             low = self._value(field)
             if not self._take("keyword", "and"):
@@ -146,7 +146,7 @@ class _Parser:
             texts = isinstance(low, str) and isinstance(high, str)
             if not texts and not (_is_number(low) and _is_number(high)):
                 raise wrong(self._text, start, "between takes two numbers or two texts")
-            return Has(field, Between(low, high))
+            return Has(field, (Between(low, high),))
         raise self._wrong(_AN_OPERATOR)
 
     def _pattern(self, field: Field) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...index.types import Filter
-from .tree import Among, Between, Compare, Field, Has, Like, Node, Not, There, Type, Value
+from .tree import Among, Compare, Field, Has, Like, Node, Not, Test, There, Type, Value
 
 # Joined at a stretch: SQLite takes expressions of depth 1000, and a chain of n has depth n.
 STRETCH = 20
@@ -43,8 +43,21 @@ def _node(node: Node, negated: bool) -> Sql:
     if isinstance(node, Has | There):
         text, parameters, _ = _has(node) if isinstance(node, Has) else _there(node.field)
         return Sql(f"({text}) IS NOT TRUE" if negated else text, parameters)
+    parts = _merged(node.parts) if node.word == "OR" else list(node.parts)
     word = {"AND": "OR", "OR": "AND"}[node.word] if negated else node.word
-    return _joined(word, [_node(part, negated) for part in node.parts])
+    return _joined(word, [_node(part, negated) for part in parts])
+
+
+def _merged(parts: Sequence[Node]) -> list[Node]:
+    """Alternatives with those of one field in one, whose value is then looked up once."""
+    tests: dict[Field, list[Test]] = {}
+    others: list[Node] = []
+    for part in parts:
+        if isinstance(part, Has):
+            tests.setdefault(part.field, []).extend(part.tests)
+        else:
+            others.append(part)
+    return [*(Has(field, tuple(those)) for field, those in tests.items()), *others]
 
 
 def _joined(word: str, parts: list[Sql]) -> Sql:
@@ -75,9 +88,9 @@ def _there(field: Field) -> Sql:
 def _has(node: Has) -> Sql:
     field = node.field
     if field.type != "json":
-        return _test(node.test, field.column, field.type)
+        return _joined("OR", [_test(test, field.column, field.type) for test in node.tests])
     last, tables, keys = _members(field)
-    test = _test(node.test, "v.value", "json")
+    test = _joined("OR", [_test(test, "v.value", "json") for test in node.tests])
     # A list stands for its elements, anything else for itself.
     text = (
         "EXISTS (SELECT 1 FROM ("
@@ -105,7 +118,7 @@ def _members(field: Field) -> tuple[str, str, tuple[str, ...]]:
     return f"m{len(field.path) - 1}", ", ".join(tables), field.path
 
 
-def _test(test: Compare | Between | Among | Like, value: str, type: Type) -> Sql:
+def _test(test: Test, value: str, type: Type) -> Sql:
     """The test of a value that is in a column of a type, or in `v`, a row of `json_each`."""
     is_text = "v.type = 'text' AND " if type == "json" else ""
     if isinstance(test, Like):

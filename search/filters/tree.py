@@ -67,12 +67,15 @@ class Like:
     pattern: str
 
 
+Test: TypeAlias = Compare | Between | Among | Like
+
+
 @dataclass(frozen=True, slots=True)
 class Has:
-    """The field's value, or an element of it where it is a list, passes the test."""
+    """The field's value, or an element of it where it is a list, passes one of the tests."""
 
     field: Field
-    test: Compare | Between | Among | Like
+    tests: tuple[Test, ...]
 
 
 @dataclass(frozen=True, slots=True)
