@@ -35,8 +35,8 @@ ROWS = (
     },
     {"index.repair"},
     {"index.index"},
-    {"search.searcher"},
-    {"search.evaluate", "terminal"},
+    {"search.searcher", "terminal"},
+    {"search.evaluate"},
     {"cli"},
     {"__main__"},
 )
