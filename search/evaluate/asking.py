@@ -17,6 +17,9 @@ from .collection import Collection
 from .corpus import Corpus, IndexCorpus
 from .metrics import Run, by_places
 
+# How a row is called where another one names what this one leaves open.
+UNNAMED = {"model": "embedded", "pooling": "declared pooling"}
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -43,9 +46,12 @@ def names(settings: Sequence[Setting]) -> list[str]:
     >>> names([Setting("dense"), Setting("dense", "intfloat/e5-small")])
     ['embedded', 'intfloat/e5-small']
     """
-    shown = [{**asdict(one), "model": one.model or Options().model} for one in settings]
+    shown = [asdict(one) for one in settings]
     varying = [key for key in shown[0] if len({one[key] for one in shown}) > 1] if shown else []
-    return [", ".join(one[key] for key in varying if one[key]) or one["mode"] for one in shown]
+    return [
+        ", ".join(one[key] or UNNAMED.get(key, f"no {key}") for key in varying) or one["mode"]
+        for one in shown
+    ]
 
 
 def ask(
