@@ -193,12 +193,10 @@ def fitted(text: str, room: int) -> str:
     """
     text = safe(text)
     if columns(text) > room:
-        start, end = "", ""
-        for first, last in zip(text, reversed(text), strict=True):
-            if columns(start + first + end) < room:
-                start += first
-            if columns(start + last + end) < room:
-                end = last + end
+        start = _prefix(text, room // 2)
+        end = _prefix(text[::-1], room - 1 - columns(start))[::-1]
+        while end and not columns(end[0]):  # an accent whose letter was cut off
+            end = end[1:]
         text = f"{start}…{end}"
     return text + " " * (room - columns(text))
 
@@ -206,8 +204,16 @@ def fitted(text: str, room: int) -> str:
 def shortened(text: str, room: int) -> str:
     """`text`, safe and in at most `room` columns, "…" for its end."""
     text = safe(text)
-    while columns(text) > room:
-        text = text[: -1 - text.endswith("…")] + "…"
+    return text if columns(text) <= room else _prefix(text, room - 1) + "…"
+
+
+def _prefix(text: str, room: int) -> str:
+    """As much of the beginning as `room` columns hold."""
+    used = 0
+    for place, point in enumerate(text):
+        used += columns(point)
+        if used > room:
+            return text[:place]
     return text
 
 

@@ -121,16 +121,20 @@ def test_a_cell_is_as_wide_as_its_column(text: str, room: int) -> None:
         assert text.endswith(last)
     assert terminal.columns(terminal.shortened(text, room)) <= room
     assert terminal.fitted("\x1b[2J", 9) == "␛[2J     "
+    assert terminal.fitted("BAAI/bge-small", 9) == "BAAI…mall"
 
 
 def test_a_status_is_one_line_that_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
-    """Shown ten times a second at most; what is left stays; off, it says nothing."""
+    """Shown ten times a second at most; what is left stays; off, it says nothing.
+
+    What clears the line is taken out by click where stderr is no terminal.
+    """
     status = terminal.Status(on=True)
     for number in range(1000):
         status.show(f"{number} of 1000")
     status.leave("done")
     status.end()
-    assert capsys.readouterr().err == "\r\x1b[K0 of 1000\r\x1b[Kdone\n"
+    assert capsys.readouterr().err == "\r0 of 1000\rdone\n"
     terminal.SILENT.show("x")
     terminal.SILENT.leave("y")
     assert capsys.readouterr().err == ""

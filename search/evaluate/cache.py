@@ -78,7 +78,8 @@ def with_index(
 def fill(corpus: Corpus, options: Options, index: Path, status: Status = SILENT) -> set[str]:
     """Bring the documents into the index at `index` -> their ids; what else it holds stays."""
     ids: set[str] = set()
-    what = f"{corpus.path.resolve().name} with {options.model}"
+    what = f"{corpus.name} with {options.model}"
+    what += f", {options.pooling}" if options.pooling else ""
     total = corpus.count()
     began = time.monotonic()
 
@@ -127,7 +128,7 @@ def _bring_up_to_date(corpus: Corpus, options: Options, folder: Path, status: St
 def _name(corpus: Corpus, options: Options) -> str:
     path = corpus.path.resolve()
     key = json.dumps([str(path), options.model, options.pooling]).encode()
-    plain = re.sub(r"[^\w.-]+", "-", path.name).lstrip(".")[:40]
+    plain = re.sub(r"[^\w-]+", "-", corpus.name)[:40].strip("-")
     return f"{plain}-{hashlib.sha256(key).hexdigest()[:12]}"
 
 

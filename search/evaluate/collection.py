@@ -36,7 +36,7 @@ def of_beir(folder: Path, split: str) -> Collection:
     corpus = BeirCorpus(folder)
     if not (folder / beir.CORPUS).is_file():
         next(iter(corpus.documents()), None)  # says what is missing
-    return Collection(folder.resolve().name, split, queries, qrels, corpus, may_find_itself=False)
+    return Collection(corpus.name, split, queries, qrels, corpus, may_find_itself=False)
 
 
 def check_file(file: Path) -> None:

@@ -26,6 +26,10 @@ class Corpus(Protocol):
     def path(self) -> Path:
         """What they are read from."""
 
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
     def count(self) -> int:
         """How many there are, about: to tell how far a run is."""
 
@@ -41,6 +45,11 @@ class BeirCorpus:
     """`corpus.jsonl` of a BEIR folder."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """That of the folder."""
+        return self.path.resolve().name
 
     def count(self) -> int:
         """Its lines."""
@@ -64,6 +73,11 @@ class IndexCorpus:
     """The documents of an index."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """With that of the folder that holds it: most indexes are called the same."""
+        return "/".join(self.path.resolve().parts[-2:])
 
     def count(self) -> int:
         """How many it holds."""
