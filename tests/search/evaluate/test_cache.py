@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,19 +183,40 @@ def test_two_evaluations_at_once(keep: Keep, cache: Path) -> None:
         assert done == [TEXTS]
 
 
-def test_the_documents_of_an_index_with_another_model(tmp_path: Path) -> None:
-    """Headings and lines come along; what the index gains or loses, the kept one does, too."""
-    path = tmp_path / "notes" / "index"
-    path.parent.mkdir()
+def test_the_documents_of_an_index_with_another_model(notes: Path) -> None:
+    """They are cut as in the index; what that gains or loses, the kept one does, too."""
+    (notes / "notes" / "long.md").write_text(
+        "# Head\n\n" + "jade iron flint. " * 60 + "\n## Below\n"
+    )
+    path = notes / ".clsearch"
     with Index.open(path) as index:
-        index.add([{"id": id, "text": text} for id, text in TEXTS.items()])
-    corpus = IndexCorpus(path)
-    assert with_index(corpus, Options("other"), cache_folder(), held) == TEXTS
-    with Index.open(path) as index:
-        index.remove(["a"])
-        index.add([{"id": "d", "text": "amber"}])
-    expected = {"b": "iron", "c": "flint", "d": "amber"}
-    assert with_index(corpus, Options("other"), cache_folder(), held) == expected
+        index.sync([notes / "notes"])
+    corpus, options = IndexCorpus(path), Options("other")
+    for change in ([], ["notes/router.md"]):
+        with Index.open(path) as index:
+            index.remove(change)
+        kept = with_index(corpus, options, cache_folder(), passages)
+        assert kept == passages(path)
+        assert "notes/long.md" in kept
+        assert ("notes/router.md" in kept) == (not change)
+
+
+def passages(index: Path) -> dict[str, Any]:
+    """Document id -> itself and its passages, but for their ids."""
+    with Snapshot.open(index) as snapshot:
+        return {
+            id: (
+                snapshot.document(id),
+                [replace(one.passage, id=0) for one in _passages(snapshot, id)],
+            )
+            for id in snapshot.document_ids()
+        }
+
+
+def _passages(snapshot: Snapshot, id: str) -> list[Any]:
+    ids = snapshot.passage_ids(id)
+    found = snapshot.passages(ids)
+    return [found[one] for one in ids]
 
 
 def test_what_is_wrong_with_the_corpus_is_said(keep: Keep, corpus: BeirCorpus) -> None:

@@ -1,11 +1,16 @@
 """The metrics against arithmetic done by hand, and a frozen run against frozen values."""
 
+import json
 from math import log2
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clsearch.index.errors import UsageError
 from clsearch.search.evaluate.metrics import DEFAULT, WHOLE, Metric, by_places, measure, ordered
+from clsearch.search.evaluate.runs import read_run
+from clsearch.search.evaluate.trec import read_qrels
 
 NAMES = "nDCG@10 nDCG@3 Recall@100 Recall@2 MRR MRR@10 MRR@1 MAP MAP@100 MAP@2 P@5 Success@1"
 
@@ -42,19 +47,8 @@ def test_one_query_by_hand() -> None:
         assert value(name, judged, ranking) == pytest.approx(right, abs=1e-12), name
 
 
-FROZEN_QRELS = {
-    "301": {"FT-1": 2, "FT-2": 1, "FT-3": 0, "LA-9": 1, "FR-4": -1},
-    "302": {"FT-5": 1},
-    "303": {"LA-1": 1, "LA-2": 3},
-    "304": {"FT-7": 0},
-}
+FROZEN = Path(__file__).parent / "frozen"
 # 301 has a tie; in single precision 302 has one, too; 303 was never asked; nobody judged 999.
-FROZEN_RUN = {
-    "301": {"FT-3": 9.5, "FT-1": 7.25, "XX-1": 7.25, "LA-9": 3.0, "FR-4": 1.0},
-    "302": {"FT-5": 0.30000001, "FT-6": 0.3, "FT-4": 0.1},
-    "304": {"FT-7": 1.0},
-    "999": {"FT-5": 1.0},
-}
 # By hand, as trec_eval -c: 301 is FT-3 XX-1 FT-1 LA-9 FR-4, 302 is FT-6 FT-5 FT-4. The ideal of 301
 # is 2 + 1/log2(3) + 1/2 = 3.130930; its nDCG@10 is (2/2 + 1/log2(5)) / 3.130930.
 FROZEN_VALUES = {
@@ -74,9 +68,19 @@ FROZEN_VALUES = {
 @pytest.mark.parametrize("name", FROZEN_VALUES)
 def test_a_frozen_run_has_trec_evals_values(name: str) -> None:
     """Ties go by id, descending; scores are single precision; a query without answers counts 0."""
-    measured = measure(Metric.parse(name), FROZEN_QRELS, FROZEN_RUN)
+    qrels = read_qrels(FROZEN / "qrels.txt")
+    measured = measure(Metric.parse(name), qrels, read_run(FROZEN / "ties.run", qrels))
     assert measured == pytest.approx(FROZEN_VALUES[name], abs=1e-6)
-    assert list(measured) == list(FROZEN_QRELS)
+    assert list(measured) == list(FROZEN_VALUES[name])
+
+
+def test_the_command_gives_trec_evals_means(run: Any) -> None:
+    """To 1e-6, over all judged queries."""
+    metrics = [part for name in FROZEN_VALUES for part in ("--metric", name)]
+    argv = ["--qrels", FROZEN / "qrels.txt", "--run", FROZEN / "ties.run", *metrics, "--json"]
+    said = json.loads(run("eval", *argv).stdout)["rows"][0]["metrics"]
+    means = {name: sum(values.values()) / 4 for name, values in FROZEN_VALUES.items()}
+    assert said == pytest.approx(means, abs=1e-6)
 
 
 def test_ties_are_ordered_as_trec_eval_orders_them() -> None:

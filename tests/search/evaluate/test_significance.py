@@ -1,6 +1,5 @@
 """Paired tests against exact enumeration and distributions that are known."""
 
-import doctest
 import itertools
 from math import comb
 
@@ -82,10 +81,3 @@ def test_holm_by_hand() -> None:
     assert holm([0.6, 0.7]) == [1, 1]
     assert holm([0.02]) == [0.02]
     assert holm([]) == []
-
-
-def test_examples() -> None:
-    """Those in docstrings are true."""
-    result = doctest.testmod(significance)
-    assert result.attempted > 0
-    assert result.failed == 0
