@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class _Piece:
 
     @property
     def columns(self) -> int:
-        return _columns(self.text)
+        return columns(self.text)
 
 
 def without_heading(text: str, marks: Sequence[Span], heading: str) -> tuple[str, list[Span]]:
@@ -174,7 +175,7 @@ def _line(row: Sequence[_Piece], marks: Sequence[Span]) -> str:
     return shown
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """How many columns a terminal gives to `text`: two to wide characters, none to accents."""
     return sum(
         0
@@ -182,6 +183,71 @@ def _columns(text: str) -> int:
         else 1 + (unicodedata.east_asian_width(point) in "WF")
         for point in text
     )
+
+
+def fitted(text: str, room: int) -> str:
+    """`text`, safe and in exactly `room` columns: blanks after it, or "…" for its middle.
+
+    >>> fitted("bge", 5) + "|", fitted("BAAI/bge-small", 9)
+    ('bge  |', 'BAAI…mall')
+    """
+    text = safe(text)
+    if columns(text) > room:
+        start = _prefix(text, room // 2)
+        end = _prefix(text[::-1], room - 1 - columns(start))[::-1]
+        while end and not columns(end[0]):  # an accent whose letter was cut off
+            end = end[1:]
+        text = f"{start}…{end}"
+    return text + " " * (room - columns(text))
+
+
+def shortened(text: str, room: int) -> str:
+    """`text`, safe and in at most `room` columns, "…" for its end."""
+    text = safe(text)
+    return text if columns(text) <= room else _prefix(text, room - 1) + "…"
+
+
+def _prefix(text: str, room: int) -> str:
+    """As much of the beginning as `room` columns hold."""
+    used = 0
+    for place, point in enumerate(text):
+        used += columns(point)
+        if used > room:
+            return text[:place]
+    return text
+
+
+class Status:
+    """One line on stderr that is written over; nothing at all where that is no terminal."""
+
+    def __init__(self, on: bool | None = None) -> None:
+        """`on`: whether it shows; where not said, whether stderr is a terminal."""
+        self._on = sys.stderr.isatty() if on is None else on
+        self._shown = 0.0
+        self._clear = ""
+
+    def show(self, text: str) -> None:
+        """What goes on now; ten times a second at most, for it is called far more often."""
+        now = time.monotonic()
+        if self._on and now - self._shown >= 0.1:
+            self._shown, self._clear = now, "\r\x1b[K"
+            room = shutil.get_terminal_size().columns - 1
+            click.echo(self._clear + shortened(text, room), nl=False, err=True)
+
+    def leave(self, text: str) -> None:
+        """What is done: a line that stays."""
+        self.end()
+        if self._on:
+            click.echo(safe(text), err=True)
+
+    def end(self) -> None:
+        """Take away what is shown."""
+        if self._clear:
+            click.echo(self._clear, nl=False, err=True)
+        self._shown, self._clear = 0.0, ""
+
+
+SILENT = Status(on=False)
 
 
 def readable_size(size: int) -> str:

@@ -18,8 +18,8 @@ This page is made from the commands by `docs/make_cli.py`, and a test holds it t
 **The index** is `--index PATH`, else `$CLSEARCH_INDEX`, else the nearest `.clsearch/` at or above
 the working folder. `clsearch index` makes `.clsearch/` in the working folder where there is none.
 
-**Exit codes:** 0 found or done; 1 nothing found; 2 wrong use or failure, said on stderr with what
-to do next; 130 interrupted.
+**Exit codes:** 0 found or done; 1 nothing found, or below a bound of `eval --fail-under`; 2 wrong
+use or failure, said on stderr with what to do next; 130 interrupted.
 
 **`--json`** prints exactly one JSON object on stdout and nothing else. Progress bars go to stderr,
 and only to a terminal. Colours go to terminals only, and `NO_COLOR` turns them off.
@@ -102,6 +102,39 @@ JSON: dict[str, object] = {
     },
 }
 
+# The `eval --json` of more than one row, or of a run file, with --per-query.
+ROW = {
+    "name": "hybrid",
+    "mode": "hybrid",
+    "model": None,
+    "pooling": None,
+    "run": None,
+    "metrics": {"nDCG@10": 0.7},
+    "versus_first": {},
+}
+DIFFERENCE = {"difference": -0.02, "p": 0.0123, "p_holm": 0.0246}
+ROWS: dict[str, object] = {
+    "collection": "scifact",
+    "split": "test",
+    "queries": 300,
+    "documents": 5183,
+    "rows": [
+        ROW,
+        {**ROW, "name": "dense", "mode": "dense", "versus_first": {"nDCG@10": DIFFERENCE}},
+    ],
+    "per_query": [{"id": "1", "query": "…", "metrics": [{"nDCG@10": 1.0}, {"nDCG@10": 0.5}]}],
+}
+ALSO = {
+    "eval": (
+        """\
+Several settings, or run files, are rows; what does not apply is null. `versus_first` compares with
+the first row: the difference of the means, p of the paired test, and p with Holm's correction for
+the number of rows. `split` is null but for a folder, `documents` where nothing was asked. Only with
+`--per-query`, also of one setting alone, there is `per_query`: each query, its metrics by row.""",
+        ROWS,
+    )
+}
+
 
 def page() -> str:
     """The whole page."""
@@ -123,6 +156,10 @@ def section(name: str, command: click.Command) -> str:
     if name in JSON:
         example = json.dumps(JSON[name], ensure_ascii=False, indent=2)
         lines += ["", "With `--json`:", "", "```json", example, "```"]
+    if name in ALSO:
+        said, value = ALSO[name]
+        example = json.dumps(value, ensure_ascii=False, indent=2)
+        lines += ["", said, "", "```json", example, "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -60,9 +60,12 @@ def hits_of(
     """What is shown, as hits. Snippets are of the query of `ranking`, and need `encode` at times."""
     every = [one for shown in chosen for one in (shown.best, *shown.more)]
     stored = stored_of(snapshot, every)
-    texts = [stored[one.passage].passage.text for one in every]
     found = dict(
-        zip((one.passage for one in every), _snippets(texts, ranking, encode), strict=True)
+        zip(
+            (one.passage for one in every),
+            _snippets([stored[one.passage] for one in every], ranking, encode),
+            strict=True,
+        )
     )
 
     def hit(rank: int, one: Ranked, duplicates: Sequence[str], more: tuple[Hit, ...]) -> Hit:
@@ -95,15 +98,20 @@ def hits_of(
 
 
 def _snippets(
-    texts: Sequence[str], ranking: Ranking | None, encode: Encode | None
+    stored: Sequence[StoredPassage], ranking: Ranking | None, encode: Encode | None
 ) -> list[Snippet]:
+    passages = [
+        (of.passage.text, {of.title, *of.passage.heading.split(" > ")}) for of in stored
+    ]
     if ranking is None:
-        return snippets(texts, {}, (), None)
+        return snippets(passages, {}, (), None)
     vector = ranking.vector
-    nearness = None
-    if encode is not None and vector is not None:
 
-        def nearness(sentences: list[str]) -> Vectors:
-            return encode(sentences) @ vector
+    def nearness(sentences: list[str]) -> Vectors:
+        assert encode is not None
+        return encode(sentences) @ vector
 
-    return snippets(texts, ranking.lexical.weights, ranking.query.whole, nearness)
+    known = encode is not None and vector is not None
+    return snippets(
+        passages, ranking.lexical.weights, ranking.query.whole, nearness if known else None
+    )

@@ -19,9 +19,9 @@ from .ranking import Ranked, Ranking, Times
 from .scale import Mode, scale
 
 if TYPE_CHECKING:
+    from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Vectors
-    from .rerank import Reranker
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Searcher:
         self._given = encoder
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
-        self._rerankers: dict[str, Reranker] = {}
+        self._rerankers: dict[str, CrossEncoder] = {}
 
     @classmethod
     def open(cls, path: str | Path, encoder: QueryEncoder | None = None) -> Searcher:
@@ -253,8 +253,7 @@ class Searcher:
         if name is None:
             return None
         if name not in self._rerankers:
-            from .rerank import Reranker
-
+        
             self._rerankers[name] = Reranker.load(name)
         return self._rerankers[name]
 
@@ -285,12 +284,16 @@ class Searcher:
         return list(self._segments.values())
 
 
-def _with(reranker: Reranker | None, ranking: Ranking, k: int) -> Callable[[int], list[Ranked]]:
+def _with(
+    reranker: CrossEncoder | None, ranking: Ranking, k: int
+) -> Callable[[int], list[Ranked]]:
     """What gives the best passages to a depth: the ranking, or what a reranker makes of its best."""
     if reranker is None:
         return ranking.best
+    from .rerank import best_reranked
+
     with ranking.times.stage("rerank"):
-        ranked = reranker.rerank(ranking, k)
+        ranked = best_reranked(reranker, ranking, k)
     return lambda depth: ranked[:depth]
 
 

@@ -17,7 +17,7 @@ Span = tuple[int, int]
 _END = re.compile(
     r"""
     (?: (?<=[.!?…]) | (?<=[.!?…]["'\u201d\u2019)\]]) ) \s+ (?=[^\sa-z])
-    | (?<=[。！？])
+    | (?<=[\u3002\uff01\uff1f])  # 。 and the wide ! and ?
     | \n\s*\n
     | \n (?= \s* (?: [-*+•#>|] | \d+[.)] ) \s )
     """,
@@ -25,10 +25,12 @@ _END = re.compile(
 )
 _ABBREVIATED = re.compile(r"\b(?:[A-Z]|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|approx)\.$")
 
+_RULE = " #=-*~\t\n"  # what stands around the words of a heading
+
 # Below this share of the query's words, no sentence is chosen for its words alone.
 TELLING = 0.25
 # So many sentences of an answer are encoded at most: a tenth of a second on one core.
-MOST_ENCODED = 24
+MOST_ENCODED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +42,26 @@ class Snippet:
 
 
 def snippets(
-    texts: Sequence[str],
+    passages: Sequence[tuple[str, Collection[str]]],
     weights: Mapping[str, float],
     whole: Collection[str],
     nearness: Callable[[list[str]], NDArray[np.float32]] | None,
 ) -> list[Snippet]:
-    """Of each text, the words that match and the sentence that answers best.
+    """Of each (text, its headings), the words that match and the sentence that answers best.
 
     `weights` are the query's terms with what each counts, `whole` what may stand whole. Sentences
     are scored as passages are, by `fuse`: the share of the query's weight that their words have,
     and, where no sentence of a text has a quarter of it, the cosine to the query: `nearness` gives
-    that for a list of sentences, [n]. The first is taken of equals. Only the first texts are
-    encoded, as far as MOST_ENCODED goes.
+    that for a list of sentences, [n]. The first is taken of equals, a heading only
+    where there is nothing else. Only the first texts are encoded, as far as MOST_ENCODED goes.
     """
     total = sum(weights.values()) or 1.0
     chosen: list[Snippet] = []
     undecided: list[tuple[int, list[Span], dict[int, float]]] = []
     encoded: list[str] = []
-    for number, text in enumerate(texts):
-        spans = sentences(text)
+    for number, (text, headings) in enumerate(passages):
+        spans = [span for span in sentences(text) if text[slice(*span)].strip(_RULE) not in headings]
+        spans = spans or sentences(text)
         found = _matches(text, weights, whole)
         shares = {
             place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
@@ -74,7 +77,7 @@ def snippets(
             and len(encoded) + len(spans) <= MOST_ENCODED
         ):
             undecided.append((number, spans, shares))
-            encoded += [text[start:end] for start, end in spans]
+            encoded += [text[slice(*span)] for span in spans]
     if nearness is not None and encoded:
         cosines = nearness(encoded).tolist()
         for number, spans, shares in undecided:

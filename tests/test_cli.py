@@ -334,26 +334,6 @@ def test_check_finds_a_flipped_bit_and_repair_mends_it(indexed: Path, run: Run) 
     assert json.loads(run("check", "--json").stdout)["problems"] == []
 
 
-def test_eval(home: Path, run: Run) -> None:
-    """Two queries by hand: one answered first, one second. nDCG = (1 + 1/log2 3) / 2."""
-    collection = home / "tiny"
-    (collection / "qrels").mkdir(parents=True)
-    documents = {"d1": "alpha beta gamma", "d2": "alpha delta", "d3": "epsilon"}
-    queries = {"q1": "epsilon", "q2": "alpha delta"}
-    for name, texts in (("corpus", documents), ("queries", queries)):
-        lines = (json.dumps({"_id": key, "text": text}) for key, text in texts.items())
-        (collection / f"{name}.jsonl").write_text("\n".join(lines))
-    (collection / "qrels" / "test.tsv").write_text("q1\td3\t1\nq2\td1\t1\n")
-    said = json.loads(run("eval", "tiny", "--mode", "lexical", "--json").stdout)
-    same_shape(said, JSON["eval"])
-    assert (said["collection"], said["queries"], said["documents"]) == ("tiny", 2, 3)
-    assert said["metrics"]["nDCG@10"] == pytest.approx((1 + 1 / np.log2(3)) / 2, abs=1e-4)
-    assert said["metrics"]["MRR@10"] == pytest.approx(0.75)
-    text = run("eval", "tiny", "--mode", "lexical").stdout
-    assert text.startswith("tiny, test, lexical: 2 queries, 3 documents\n")
-    assert "MRR@10       0.7500\n" in text
-
-
 def test_embed(home: Path, run: Run, encoder: Any) -> None:
     """A vector a line, those of the encoder, empty lines too."""
     lines = run("embed", "-", stdin=b"one two\r\n\nthree").stdout.splitlines()

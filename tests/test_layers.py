@@ -13,7 +13,7 @@ ROOT = Path(clsearch.__file__).parent
 # Lowest first. What stands in one row does not know its neighbours.
 ROWS = (
     {"index.types", "index.errors", "index.config"},
-    {"index.files"},
+    {"index.files", "index.analysis"},
     {
         "index.encoder",
         "index.passages",
@@ -22,8 +22,9 @@ ROWS = (
         "index.store",
         "index.vectors",
     },
-    {"index.batch", "search.hit"},
+    {"index.batch", "search.hit", "search.query"},
     {
+        "index.calibration",
         "index.check",
         "index.merge",
         "index.reencode",
@@ -32,13 +33,16 @@ ROWS = (
         "search.filters",
         "search.fusion",
         "search.lexical",
-        "search.rerank",
-        "search.snippets",
+        "search.scale",
     },
+    {"search.ranking"},
+    {"search.grouping", "search.snippets"},
+    {"search.hits"},
+    {"search.rerank"},
     {"index.repair"},
     {"index.index"},
-    {"search.searcher"},
-    {"search.evaluate", "terminal"},
+    {"search.searcher", "terminal"},
+    {"search.evaluate"},
     {"cli"},
     {"__main__"},
 )

@@ -6,6 +6,7 @@ import unicodedata
 import click
 import pytest
 
+from clsearch import terminal
 from clsearch.terminal import excerpt, plural, readable_size, safe, without_heading
 
 
@@ -104,3 +105,36 @@ def test_a_heading_is_not_shown_twice(text: str, rest: str) -> None:
     shown, marks = without_heading(text, [m.span() for m in re.finditer("it", text)], "Reset")
     assert shown == rest
     assert [shown[start:end] for start, end in marks] == ["it"] * rest.count("it")
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "BAAI/bge-small-en-v1.5", "日本語の検索エンジン", "e\u0301" * 30], ids=range(4)
+)
+@pytest.mark.parametrize("room", [1, 7, 8, 40])
+def test_a_cell_is_as_wide_as_its_column(text: str, room: int) -> None:
+    """Both ends of what is too long are kept; a steering character becomes a visible one."""
+    cell = terminal.fitted(text, room)
+    assert terminal.columns(cell) == room
+    if terminal.columns(text) > room:
+        first, last = cell.rstrip().split("…")
+        assert text.startswith(first)
+        assert text.endswith(last)
+    assert terminal.columns(terminal.shortened(text, room)) <= room
+    assert terminal.fitted("\x1b[2J", 9) == "␛[2J     "
+    assert terminal.fitted("BAAI/bge-small", 9) == "BAAI…mall"
+
+
+def test_a_status_is_one_line_that_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
+    """Shown ten times a second at most; what is left stays; off, it says nothing.
+
+    What clears the line is taken out by click where stderr is no terminal.
+    """
+    status = terminal.Status(on=True)
+    for number in range(1000):
+        status.show(f"{number} of 1000")
+    status.leave("done")
+    status.end()
+    assert capsys.readouterr().err == "\r0 of 1000\rdone\n"
+    terminal.SILENT.show("x")
+    terminal.SILENT.leave("y")
+    assert capsys.readouterr().err == ""

@@ -1,5 +1,22 @@
-"""How well a collection with judged queries is searched: nDCG and friends."""
+"""How well judged queries are answered, and whether one way to answer is better than another."""
 
-from .evaluation import Evaluation, evaluate
+from .asking import Setting
+from .bound import Bound
+from .collection import Collection, check_file, of_beir, of_pairs, of_trec
+from .evaluation import Evaluation, Row, evaluate
+from .metrics import DEFAULT, Metric
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = [
+    "DEFAULT",
+    "Bound",
+    "Collection",
+    "Evaluation",
+    "Metric",
+    "Row",
+    "Setting",
+    "check_file",
+    "evaluate",
+    "of_beir",
+    "of_pairs",
+    "of_trec",
+]

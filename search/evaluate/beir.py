@@ -11,8 +11,10 @@ from typing import Any
 
 from ...index.errors import UsageError
 from ...index.types import Document
+from .lines import bad_line, numbered_lines
+from .metrics import Qrels
 
-Qrels = dict[str, dict[str, int]]
+CORPUS = "corpus.jsonl"
 
 
 def read_corpus(collection: Path) -> Iterator[Document]:
@@ -20,7 +22,7 @@ def read_corpus(collection: Path) -> Iterator[Document]:
 
     UsageError where the file is missing or a line is no record.
     """
-    path = _existing(collection, "corpus.jsonl")
+    path = _existing(collection, CORPUS)
     for number, record in _records(path):
         yield Document(
             id=_text_of(record, "_id", path, number),
@@ -53,17 +55,15 @@ def read_qrels(collection: Path, split: str) -> Qrels:
         splits = ", ".join(sorted(file.stem for file in path.parent.glob("*.tsv"))) or "none"
         raise UsageError(f"{collection} has no split {split!r}: there are {splits}; choose --split")
     qrels: Qrels = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         fields = line.split("\t")
         try:
             query, document, relevance = fields[0], fields[1], int(fields[2])
         except (IndexError, ValueError) as error:
             if number == 1 and len(fields) == 3:
                 continue
-            raise UsageError(
-                f"{path}, line {number}: {line[:80]!r} is not query-id, corpus-id, whole number,"
-                " with tabs between"
-            ) from error
+            expected = "query-id, corpus-id, whole number, with tabs between"
+            raise bad_line(path, number, line, expected) from error
         qrels.setdefault(query, {})[document] = relevance
     if not qrels:
         raise UsageError(f"{path} holds no judgments: there is nothing to evaluate")
@@ -80,19 +80,8 @@ def _existing(collection: Path, name: str) -> Path:
     return path
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, line) of every line that is not blank."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-
-
 def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         try:
             record = json.loads(line)
         except ValueError as error:

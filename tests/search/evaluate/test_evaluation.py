@@ -8,48 +8,19 @@ from typing import Any
 
 import pytest
 
-from clsearch.index.encoder import Encoder
 from clsearch.index.errors import UsageError
 from clsearch.index.index import Index
-from clsearch.search.evaluate import evaluate
+from clsearch.search.evaluate import Metric, Setting, evaluate, of_beir
+from clsearch.search.evaluate.asking import names
+from clsearch.search.evaluate.runs import read_run
+
+MODES: tuple[Any, ...] = ("hybrid", "dense", "lexical")
 
 
-@pytest.fixture(autouse=True)
-def words(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fake encoder is the one that is loaded."""
-    monkeypatch.setattr(Encoder, "load", lambda *_, **__: encoder)
-
-
-@pytest.fixture
-def collection(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a BEIR folder of documents and queries {id: text} and judgments."""
-
-    def write(
-        documents: dict[str, str],
-        queries: dict[str, str],
-        qrels: list[tuple[str, str, int]],
-    ) -> Path:
-        folder = tmp_path / "stones"
-        (folder / "qrels").mkdir(parents=True)
-        for name, texts in (("corpus", documents), ("queries", queries)):
-            lines = [json.dumps({"_id": id, "text": text}) for id, text in texts.items()]
-            (folder / f"{name}.jsonl").write_text("\n".join(lines))
-        judged = "".join(f"{query}\t{document}\t{score}\n" for query, document, score in qrels)
-        (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-        return folder
-
-    return write
-
-
-@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
-def test_by_hand(collection: Callable[..., Path], mode: Any) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_by_hand(stones: Path, mode: Any) -> None:
     """One query is answered first, one at the second place, and one has no answer to find."""
-    folder = collection(
-        {"near": "jade jade", "far": "jade iron iron iron iron", "other": "basalt"},
-        {"q1": "jade", "q2": "jade jade", "q3": "copper", "unjudged": "iron"},
-        [("q1", "near", 1), ("q2", "far", 2), ("q3", "nowhere", 1)],
-    )
-    report = evaluate(folder, mode=mode).to_json()
+    report = evaluate(of_beir(stones, "test"), [Setting(mode)]).to_json()
     assert report == {
         "collection": "stones",
         "split": "test",
@@ -57,63 +28,135 @@ def test_by_hand(collection: Callable[..., Path], mode: Any) -> None:
         "queries": 3,
         "documents": 3,
         "metrics": {
-            "nDCG@10": round((1 + 1 / log2(3)) / 3, 5),
-            "Recall@100": round(2 / 3, 5),
-            "MRR@10": round((1 + 1 / 2) / 3, 5),
-            "MAP@100": round((1 + 1 / 2) / 3, 5),
+            "nDCG@10": round((1 + 1 / log2(3)) / 3, 7),
+            "Recall@100": round(2 / 3, 7),
+            "MRR@10": round((1 + 1 / 2) / 3, 7),
+            "MAP@100": round((1 + 1 / 2) / 3, 7),
         },
     }
     assert list(report) == ["collection", "split", "mode", "queries", "documents", "metrics"]
     assert json.loads(json.dumps(report)) == report
 
 
-def test_a_document_counts_once_with_its_best_passage(collection: Callable[..., Path]) -> None:
+def test_rows_are_compared_with_the_first(stones: Path, tmp_path: Path) -> None:
+    """Run files stand first; the difference of each query is tested; all queries on request."""
+    file = tmp_path / "best.run"
+    file.write_text("q1 Q0 near 1 1 x\nq2 Q0 far 1 1 x\n")
+    found = evaluate(of_beir(stones, "test"), [Setting("dense"), Setting("lexical")], [file])
+    said: Any = found.to_json(per_query=True)
+    assert list(said) == ["collection", "split", "queries", "documents", "rows", "per_query"]
+    first, dense, lexical = said["rows"]
+    assert [row["name"] for row in said["rows"]] == ["best.run", "dense", "lexical"]
+    assert (first["run"], first["mode"], first["versus_first"]) == (str(file), None, {})
+    assert (dense["run"], dense["mode"]) == (None, "dense")
+    assert dense["versus_first"]["MRR@10"] == {
+        "difference": round((1 + 1 / 2) / 3 - 2 / 3, 7),
+        "p": 1.0,
+        "p_holm": 1.0,
+    }
+    assert dense["versus_first"] == lexical["versus_first"]
+    assert [one["id"] for one in said["per_query"]] == ["q1", "q2", "q3"]
+    assert said["per_query"][1]["query"] == "jade jade"
+    assert [row["MRR@10"] for row in said["per_query"][1]["metrics"]] == [1, 0.5, 0.5]
+
+
+def test_p_and_its_correction(write_beir: Callable[..., Path], tmp_path: Path) -> None:
+    """Eight queries all lost: p is 2 of 256, twice that for two rows; nothing lost is p 1."""
+    queries = {f"q{n}": "jade" for n in range(8)}
+    folder = write_beir({"a": "x"}, queries, [(query, "a", 1) for query in queries])
+    good, bad = tmp_path / "good.run", tmp_path / "bad.run"
+    good.write_text("".join(f"{query} Q0 a 1 1 x\n" for query in queries))
+    bad.write_text("".join(f"{query} Q0 b 1 1 x\n" for query in queries))
+    copy = tmp_path / "copy.run"
+    copy.write_text(good.read_text())
+    found = evaluate(of_beir(folder, "test"), [], [good, bad, copy], [Metric.parse("MRR")])
+    assert found.documents is None
+    _, lost, same = found.rows
+    assert (lost.versus["MRR"].mean, lost.versus["MRR"].p) == (-1, 2 / 256)
+    assert lost.versus["MRR"].adjusted == 2 * 2 / 256
+    assert (same.versus["MRR"].mean, same.versus["MRR"].adjusted) == (0, 1)
+
+
+def test_a_written_run_measures_the_same(stones: Path, tmp_path: Path) -> None:
+    """One to a file, several to a folder; read as rows, they equal what was asked."""
+    collection = of_beir(stones, "test")
+    settings = [Setting(mode) for mode in MODES]
+    asked = evaluate(collection, settings, save=tmp_path / "runs")
+    files = [tmp_path / "runs" / f"{mode}.run" for mode in MODES]
+    read = evaluate(collection, [], files)
+    assert [row.metrics for row in read.rows] == [row.metrics for row in asked.rows]
+    evaluate(collection, [Setting("dense")], save=tmp_path / "one.run")
+    assert read_run(tmp_path / "one.run", collection.qrels) == asked.rows[1].run
+
+
+def test_a_document_counts_once_with_its_best_passage(write_beir: Callable[..., Path]) -> None:
     """However many passages of others stand between: a hundred documents are looked at."""
     long = "jade. " * 400
     documents = {f"long{n}": f"{n} {long}" for n in range(5)} | {
         f"short{n}": f"jade iron {n}" for n in range(94)
     }
-    folder = collection(documents | {"wanted": "jade iron basalt flint"}, {"q": "jade"}, [])
-    (folder / "qrels" / "test.tsv").write_text("q\twanted\t1\n")
-    for mode in ("dense", "lexical"):
-        measured = evaluate(folder, mode=mode).metrics
-        assert measured["Recall@100"] == 1
-        assert measured["MAP@100"] == pytest.approx(1 / 100)
+    folder = write_beir(
+        documents | {"wanted": "jade iron basalt flint"}, {"q": "jade"}, [("q", "wanted", 1)]
+    )
+    found = evaluate(of_beir(folder, "test"), [Setting("dense"), Setting("lexical")])
+    for row in found.rows:
+        assert row.metrics["Recall@100"] == 1
+        assert row.metrics["MAP@100"] == pytest.approx(1 / 100)
 
 
-def test_a_document_with_the_id_of_the_query_is_no_answer(collection: Callable[..., Path]) -> None:
+def test_a_document_with_the_id_of_the_query_is_no_answer(write_beir: Callable[..., Path]) -> None:
     """As in BEIR: where queries are documents of the collection, each would find itself."""
-    folder = collection(
+    folder = write_beir(
         {"a": "jade iron", "b": "jade iron basalt"}, {"a": "jade iron"}, [("a", "b", 1)]
     )
-    assert evaluate(folder).metrics["MRR@10"] == 1
+    assert evaluate(of_beir(folder, "test")).rows[0].metrics["MRR@10"] == 1
 
 
-def test_an_index_is_kept_and_used_again(
-    collection: Callable[..., Path], tmp_path: Path, encoder: Any
+def test_an_index_of_ones_own_is_kept_and_used_again(
+    stones: Path, tmp_path: Path, encoders: dict[str, Any], cache: Path
 ) -> None:
     """The second evaluation encodes no passage; what is in it must be the collection alone."""
-    folder = collection({"a": "jade", "b": "iron"}, {"q": "jade"}, [("q", "a", 1)])
-    kept = tmp_path / "kept"
-    first = evaluate(folder, index=kept)
-    encoder.encoded.clear()
-    assert evaluate(folder, index=kept) == first
-    assert encoder.encoded == []
-    with Index.open(kept, encoder=encoder) as index:
+    kept, collection = tmp_path / "kept", of_beir(stones, "test")
+    first = evaluate(collection, index=kept).to_json()
+    encoders["embedded"].encoded.clear()
+    assert evaluate(collection, index=kept).to_json() == first
+    assert encoders["embedded"].encoded == []
+    assert not cache.exists()
+    with Index.open(kept) as index:
         index.add([{"id": "c", "text": "flint"}])
-    with pytest.raises(UsageError, match="holds 3 documents, the collection 2"):
-        evaluate(folder, index=kept)
+    with pytest.raises(UsageError, match="holds 4 documents, the collection 3"):
+        evaluate(collection, index=kept)
+    with pytest.raises(UsageError, match="vectors of one model"):
+        evaluate(collection, [Setting(model="a"), Setting(model="b")], index=kept)
 
 
-def test_judged_queries_without_text(collection: Callable[..., Path]) -> None:
-    """They are named, before anything is indexed."""
-    folder = collection({"a": "x"}, {"q1": "x", "q2": " "}, [("q1", "a", 1), ("q2", "a", 1)])
-    with pytest.raises(UsageError, match=r"1 judged queries have no text.*q2"):
-        evaluate(folder)
+def test_models_side_by_side(stones: Path, encoders: dict[str, Any]) -> None:
+    """Each has an index of its own, made once for all of its modes."""
+    settings = [Setting(mode, model) for model in (None, "other") for mode in ("dense", "lexical")]
+    found = evaluate(of_beir(stones, "test"), [*settings, settings[0]])
+    assert [row.name for row in found.rows] == [
+        "dense, embedded",
+        "lexical, embedded",
+        "dense, other",
+        "lexical, other",
+    ]
+    assert len(encoders["other"].encoded) == len(encoders["embedded"].encoded)
+    assert found.rows[1].run == found.rows[3].run
 
 
-def test_what_is_missing_is_said_before_anything_is_indexed(tmp_path: Path) -> None:
-    """Not after ten minutes of encoding."""
-    with pytest.raises(UsageError, match="no BEIR collection"):
-        evaluate(tmp_path / "nothing", index=tmp_path / "index")
-    assert not (tmp_path / "index").exists()
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ([Setting()], ["hybrid"]),
+        ([Setting("dense"), Setting("lexical")], ["dense", "lexical"]),
+        ([Setting(model="a"), Setting()], ["a", "embedded"]),
+        ([Setting(model="a", pooling="mean"), Setting(model="a")], ["mean", "declared pooling"]),
+        ([Setting("dense", "a"), Setting("dense", "b")], ["a", "b"]),
+        ([], []),
+    ],
+)
+def test_a_row_is_named_for_what_makes_it_different(
+    settings: list[Setting], shown: list[str]
+) -> None:
+    """And for its mode where nothing does."""
+    assert names(settings) == shown
