@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .search import Hit
 
 MODES = ("hybrid", "dense", "lexical")
+GROUPS = ("passage", "document")
 NOTHING, FAILED, INTERRUPTED = 1, 2, 130
 STDIN = "-"
 SHOWN_SKIPPED = 10
@@ -131,6 +132,15 @@ def mode_option(command: F) -> F:
         default="hybrid",
         show_default=True,
         help="By vectors (dense), by words (lexical), or by both.",
+    )(command)
+
+
+def where_option(command: F) -> F:
+    """`--where EXPRESSION`."""
+    return click.option(
+        "--where",
+        metavar="EXPRESSION",
+        help="Only what passes this filter, such as \"lang = 'en' and path like 'notes/%'\".",
     )(command)
 
 
@@ -259,27 +269,81 @@ def add_stdin(index: Index) -> SyncReport:
 @click.argument("query", nargs=-1, required=True)
 @k_option
 @mode_option
+@where_option
+@click.option(
+    "--rerank",
+    metavar="NAME|PATH",
+    help="A cross-encoder that reads the best passages again and orders them anew.",
+)
+@click.option(
+    "--group",
+    type=click.Choice(GROUPS),
+    help="Each document once, with its best passages, or every passage. Default: document, but "
+    "passage with --json.",
+)
+@click.option(
+    "--min-score",
+    metavar="SCORE",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Leave out hits below; 0.5 is where unrelated text ends. Exit code 1 where none is left.",
+)
+@click.option("--explain", is_flag=True, help="Say how each score came about.")
 @index_option
 @json_option
 def search(
-    query: tuple[str, ...], k: int, mode: Any, index_path: str | None, as_json: bool
+    query: tuple[str, ...],
+    k: int,
+    mode: Any,
+    where: str | None,
+    rerank: str | None,
+    group: Any,
+    min_score: float,
+    explain: bool,
+    index_path: str | None,
+    as_json: bool,
 ) -> None:
-    """Find the passages that answer a query in your own words."""
+    """Find the passages that answer a query in your own words.
+
+    \b
+    'reset "hard reset"'      only what has this phrase
+    'reset -wireless'         nothing with this word
+    'title:router'            only where the word is in the title; also heading: and text:
+    """
     from .search import Searcher
 
     text = " ".join(query)
     searcher = Searcher.open(existing_index(index_path))
     started = time.perf_counter()
-    hits = searcher.search(text, k=k, mode=mode)
-    print_hits(hits, {"query": text, "mode": mode}, started, as_json)
+    answer = searcher.answer(
+        text,
+        k,
+        mode,
+        where=where,
+        rerank=rerank,
+        min_score=min_score,
+        group=group or ("passage" if as_json else "document"),
+    )
+    asked: dict[str, Any] = {"query": text, "mode": mode}
+    if as_json and explain:
+        asked["explanation"] = dict(answer.explanation)
+    print_hits(answer.hits, asked, started, as_json, explain)
+    if explain and not as_json:
+        for line in explained(answer.explanation):
+            print_line(line)
+    if not answer.hits:
+        nothing_found(min_score, answer.explanation)
 
 
 @cli.command()
 @click.argument("document")
 @k_option
+@where_option
 @index_option
 @json_option
-def similar(document: str, k: int, index_path: str | None, as_json: bool) -> None:
+def similar(
+    document: str, k: int, where: str | None, index_path: str | None, as_json: bool
+) -> None:
     """Find the documents that are most like one of the index.
 
     DOCUMENT is its id, as `clsearch search` shows it.
@@ -288,8 +352,10 @@ def similar(document: str, k: int, index_path: str | None, as_json: bool) -> Non
 
     searcher = Searcher.open(existing_index(index_path))
     started = time.perf_counter()
-    hits = searcher.similar(document, k=k)
+    hits = searcher.similar(document, k, where=where)
     print_hits(hits, {"document": document}, started, as_json)
+    if not hits:
+        nothing_found(0.0, {})
 
 
 @cli.command()
@@ -670,38 +736,93 @@ def print_report(path: Path, report: SyncReport, seconds: float, as_json: bool) 
     )
 
 
-def print_hits(hits: Sequence[Hit], asked: dict[str, Any], started: float, as_json: bool) -> None:
-    """The answer to what was asked at `started`; exit code 1 where there is none."""
+def print_hits(
+    hits: Sequence[Hit],
+    asked: dict[str, Any],
+    started: float,
+    as_json: bool,
+    explain: bool = False,
+) -> None:
+    """The answer to what was asked at `started`."""
     if as_json:
         took = {"took_ms": round(1000 * (time.perf_counter() - started), 1)}
-        print_json({**asked, **took, "hits": [hit.to_json() for hit in hits]})
+        print_json({**asked, **took, "hits": [hit.to_json(explain) for hit in hits]})
+        return
+    if hits and all(hit.weak for hit in hits):
+        say("nothing here answers that well; what comes nearest:")
+    print_passages(hits, explain)
+
+
+def nothing_found(min_score: float, explanation: Mapping[str, Any]) -> None:
+    """Say why there are no hits, and what to try; exit code 1."""
+    filtered = explanation.get("filter", {}).get("passages") == 0
+    if filtered and explanation.get("required"):
+        reason = "no passage has what is asked for in quotes or in a field; leave the marks away"
+    elif filtered:
+        reason = "no passage passes the filter; see what there is with a search without --where"
+    elif min_score:
+        reason = f"nothing scores {min_score:g} or more; try other words, or a lower --min-score"
     else:
-        print_passages(hits)
-    if not hits:
-        say(
+        reason = (
             "nothing found; try other words, or another --mode, or index more with `clsearch index`"
         )
-        click.get_current_context().exit(NOTHING)
+    say(reason)
+    click.get_current_context().exit(NOTHING)
 
 
-def print_passages(hits: Iterable[Hit]) -> None:
-    """Each hit: rank, title, score; document:line and heading; the passage around its marks."""
+def print_passages(hits: Iterable[Hit], explain: bool = False) -> None:
+    """Each hit: rank, title, score; where it stands; the passage around its best sentence."""
     colour, indent = terminal.colours(), " " * 4
     for hit in hits:
-        passage = hit.passage
-        page = "" if passage.page is None else f", page {passage.page}"
-        where = terminal.safe(f"{hit.document}:{passage.line}{page}")
-        heading = terminal.safe(passage.heading.removeprefix(hit.title).removeprefix(" > "))
         title = click.style(terminal.safe(hit.title or hit.document), bold=True)
-        lines = [
-            f"{hit.rank:>2}. {title}  {hit.score:.3f}",
-            f"{indent}{click.style(where, fg='cyan')}  {heading}".rstrip(),
-        ]
-        above = passage.heading.rpartition(" > ")[2] or hit.title
-        text, marks = terminal.without_heading(passage.text, hit.marks, above)
-        excerpt = terminal.excerpt(text, marks, terminal.width() - len(indent))
-        lines += [f"{indent}{line}" for line in excerpt]
+        weak = click.style("  weak", dim=True) if hit.weak else ""
+        lines = [f"{hit.rank:>2}. {title}  {hit.score:.3f}{weak}"]
+        for shown in (hit, *hit.more):
+            lines.append(f"{indent}{place(shown)}")
+            passage, above = shown.passage, shown.passage.heading.rpartition(" > ")[2]
+            excerpt = terminal.excerpt(
+                passage.text,
+                shown.marks,
+                terminal.width() - len(indent),
+                shown.sentence,
+                terminal.without_heading(passage.text, above or shown.title),
+            )
+            lines += [f"{indent}{line}" for line in excerpt]
+            if explain:
+                lines.append(f"{indent}{scores(shown)}")
+        if hit.duplicates:
+            named = ", ".join(map(terminal.safe, hit.duplicates))
+            lines.append(f"{indent}the same in {named}")
         click.echo("\n".join(lines) + "\n", color=colour)
+
+
+def place(hit: Hit) -> str:
+    """`document:line, page  heading`."""
+    passage = hit.passage
+    page = "" if passage.page is None else f", page {passage.page}"
+    where = terminal.safe(f"{hit.document}:{passage.line}{page}")
+    heading = terminal.safe(passage.heading.removeprefix(hit.title).removeprefix(" > "))
+    return f"{click.style(where, fg='cyan')}  {heading}".rstrip()
+
+
+def scores(hit: Hit) -> str:
+    """How a hit's score came about: `score 0.912: dense 0.701, lexical 7.100, dense rank 1, …`."""
+    return f"score {hit.score:.3f}: " + ", ".join(
+        f"{name.replace('_', ' ')} {value:.3f}"
+        if isinstance(value, float)
+        else f"{name.replace('_', ' ')} {value}"
+        for name, value in {**hit.scores, **hit.explanation}.items()
+    )
+
+
+def explained(explanation: Mapping[str, Any]) -> Iterator[str]:
+    """How an answer came about, line by line."""
+    for name, value in explanation.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{key} {inner}" for key, inner in value.items()) or "none"
+        elif isinstance(value, list):
+            value = "; ".join(map(str, value)) or "none"
+        yield f"{name.replace('_', ' ') + ':':<13} {value}"
 
 
 def say(message: str) -> None:

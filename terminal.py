@@ -8,7 +8,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import pairwise
 
 import click
 
@@ -72,36 +72,38 @@ class _Piece:
         return columns(self.text)
 
 
-def without_heading(text: str, marks: Sequence[Span], heading: str) -> tuple[str, list[Span]]:
-    """A passage without the line of its heading, which stands above it already, and its marks.
+def without_heading(text: str, heading: str) -> int:
+    """Where a passage goes on below the line of its heading, which stands above it already.
 
-    >>> without_heading("## Reset\\n\\nHold it.", [(3, 8), (10, 14)], "Reset")
-    ('Hold it.', [(0, 4)])
+    >>> without_heading("## Reset\\n\\nHold it.", "Reset")
+    10
     """
     first = re.match(r"[#=\s]*(.*?)[#\s]*(?:\n[=\-]{2,}[^\S\n]*)?(?:\n\s*|$)", text)
     if first is None or first[1] != heading or first.end() == len(text):
-        return text, list(marks)
-    cut = first.end()
-    return text[cut:], [(start - cut, end - cut) for start, end in marks if start >= cut]
+        return 0
+    return first.end()
 
 
-def excerpt(text: str, marks: Sequence[Span], columns: int) -> list[str]:
-    """A few lines of `text`, around its best match, the words of `marks` in bold.
+def excerpt(
+    text: str, marks: Sequence[Span], room: int, sentence: Span, start: int = 0
+) -> list[str]:
+    """A few lines of `text` from `start` on, around `sentence`, which is bold; `marks` are red.
 
-    `marks` are spans [start, end) of code points, ascending. Lines of prose are filled again, those
+    Spans [start, end) of code points, `marks` ascending. Lines of prose are filled again, those
     of lists, tables and code are kept; "…" stands where text was left out. No line is wider than
-    `columns`, styles not counted.
+    `room` columns, styles not counted.
     """
-    pieces = list(_pieces(text))
-    room = columns - 2
-    first = _best_start(text, pieces, marks, room)
+    pieces = [piece for piece in _pieces(text) if piece.start >= start]
+    room -= 2
+    before = sum(piece.start + len(piece.text) <= sentence[0] for piece in pieces)
+    first = min(before, max(0, len(pieces) - 1))
     rows = list(_rows(pieces[first:], room))
     while first and len(rows) < EXCERPT_LINES:  # the end of the text: show what comes before it
         longer = list(_rows(pieces[first - 1 :], room))
         if len(longer) > EXCERPT_LINES:
             break
         first, rows = first - 1, longer
-    shown = [_line(row, marks) for row in rows[:EXCERPT_LINES]]
+    shown = [_line(row, marks, sentence) for row in rows[:EXCERPT_LINES]]
     if shown and first:
         shown[0] = f"… {shown[0]}"
     if len(rows) > EXCERPT_LINES:
@@ -124,26 +126,6 @@ def _pieces(text: str) -> Iterator[_Piece]:
         end = found.end()
 
 
-def _best_start(text: str, pieces: Sequence[_Piece], marks: Sequence[Span], room: int) -> int:
-    """The piece from which the rows that are shown hold the most different marked words."""
-    marked = [
-        {
-            text[start:end].casefold()
-            for start, end in marks
-            if start < piece.start + len(piece.text) and end > piece.start
-        }
-        for piece in pieces
-    ]
-    best, most = 0, -1
-    for number in [0, *(number for number, words in enumerate(marked) if words)]:
-        start = max(0, number - 4)  # a few words before, so that the sentence can be followed
-        shown = sum(map(len, islice(_rows(pieces[start:], room), EXCERPT_LINES)))
-        words = len(set[str]().union(*marked[start : start + shown]))
-        if words > most:
-            best, most = start, words
-    return best
-
-
 def _rows(pieces: Sequence[_Piece], room: int) -> Iterator[list[_Piece]]:
     row: list[_Piece] = []
     used = 0
@@ -158,20 +140,25 @@ def _rows(pieces: Sequence[_Piece], room: int) -> Iterator[list[_Piece]]:
         yield row
 
 
-def _line(row: Sequence[_Piece], marks: Sequence[Span]) -> str:
+def _line(row: Sequence[_Piece], marks: Sequence[Span], sentence: Span) -> str:
+    return "".join(
+        (" " if piece.apart and number else "") + _styled(piece, marks, sentence)
+        for number, piece in enumerate(row)
+    )
+
+
+def _styled(piece: _Piece, marks: Sequence[Span], sentence: Span) -> str:
+    low, high = piece.start, piece.start + len(piece.text)
+    inside = [span for span in marks if span[0] < high and span[1] > low]
+    cuts = sorted({low, high, *(p for span in (*inside, sentence) for p in span if low < p < high)})
     shown = ""
-    for number, piece in enumerate(row):
-        shown += " " if piece.apart and number else ""
-        at = piece.start
-        end = at + len(piece.text)
-        for low, high in marks:
-            low, high = max(low, at), min(high, end)
-            if low < high:
-                shown += piece.text[at - piece.start : low - piece.start]
-                word = piece.text[low - piece.start : high - piece.start]
-                shown += click.style(word, bold=True, fg="red")
-                at = high
-        shown += piece.text[at - piece.start :]
+    for start, end in pairwise(cuts):
+        part = piece.text[start - low : end - low]
+        if any(span[0] <= start and end <= span[1] for span in inside):
+            part = click.style(part, bold=True, fg="red")
+        elif sentence[0] <= start and end <= sentence[1]:
+            part = click.style(part, bold=True)
+        shown += part
     return shown
 
 

@@ -1,6 +1,7 @@
 """The read side: a query in, hits out."""
 
-from .hit import Hit
-from .searcher import Mode, Searcher
+from .hit import Answer, Hit
+from .scale import Mode
+from .searcher import Searcher
 
-__all__ = ["Hit", "Mode", "Searcher"]
+__all__ = ["Answer", "Hit", "Mode", "Searcher"]

@@ -69,10 +69,13 @@ def _collapsed(
             elif document not in (known.document, *known.duplicates):
                 known.duplicates.append(document)
             of_document[document] = known
-        elif document == known.document and len(known.more) < FURTHER:
-            if not any(_alike(own, other) for other in known.said):
-                known.more.append(one)
-                known.said.append(own)
+        elif (
+            document == known.document
+            and len(known.more) < FURTHER
+            and not any(_alike(own, other) for other in known.said)
+        ):
+            known.more.append(one)
+            known.said.append(own)
     return chosen
 
 

@@ -38,7 +38,7 @@ class Hit:
     more: tuple[Hit, ...] = ()
     explanation: Mapping[str, Json] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Json]:
+    def to_json(self, explain: bool = False) -> dict[str, Json]:
         """What `search --json` prints of a hit; scores to 6 decimals.
 
         As those of the passage, the offsets of the sentence count code points of the document.
@@ -69,8 +69,8 @@ class Hit:
             "duplicates": list(self.duplicates),
         }
         if self.more:
-            shown["more"] = [hit.to_json() for hit in self.more]
-        if self.explanation:
+            shown["more"] = [hit.to_json(explain) for hit in self.more]
+        if explain:
             shown["explanation"] = dict(self.explanation)
         return shown
 

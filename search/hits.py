@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..index.errors import IndexDamaged
@@ -57,7 +58,7 @@ def hits_of(
     ranking: Ranking | None = None,
     encode: Encode | None = None,
 ) -> list[Hit]:
-    """What is shown, as hits. Snippets are of the query of `ranking`, and need `encode` at times."""
+    """What is shown, as hits, with snippets for the query of `ranking` where there is one."""
     every = [one for shown in chosen for one in (shown.best, *shown.more)]
     stored = stored_of(snapshot, every)
     found = dict(
@@ -100,18 +101,17 @@ def hits_of(
 def _snippets(
     stored: Sequence[StoredPassage], ranking: Ranking | None, encode: Encode | None
 ) -> list[Snippet]:
-    passages = [
-        (of.passage.text, {of.title, *of.passage.heading.split(" > ")}) for of in stored
-    ]
+    passages = [(of.passage.text, {of.title, *of.passage.heading.split(" > ")}) for of in stored]
     if ranking is None:
         return snippets(passages, {}, (), None)
     vector = ranking.vector
+    nearness = None
+    if encode is not None and vector is not None:
+        nearness = partial(_nearness, encode, vector)
+    return snippets(passages, ranking.lexical.weights, ranking.query.whole, nearness)
 
-    def nearness(sentences: list[str]) -> Vectors:
-        assert encode is not None
-        return encode(sentences) @ vector
 
-    known = encode is not None and vector is not None
-    return snippets(
-        passages, ranking.lexical.weights, ranking.query.whole, nearness if known else None
-    )
+def _nearness(encode: Encode, vector: Vectors, texts: Sequence[str]) -> Vectors:
+    """The cosine of each text to the query's vector, [n]."""
+    cosines: Vectors = encode(texts) @ vector
+    return cosines

@@ -249,12 +249,13 @@ class Searcher:
             )
         return encoder
 
-    def _reranker(self, name: str | None) -> Reranker | None:
+    def _reranker(self, name: str | None) -> CrossEncoder | None:
         if name is None:
             return None
         if name not in self._rerankers:
-        
-            self._rerankers[name] = Reranker.load(name)
+            from ..index.encoder import CrossEncoder
+
+            self._rerankers[name] = CrossEncoder.load(name)
         return self._rerankers[name]
 
     def _read(self, work: Callable[[Snapshot], T]) -> T:
@@ -284,10 +285,8 @@ class Searcher:
         return list(self._segments.values())
 
 
-def _with(
-    reranker: CrossEncoder | None, ranking: Ranking, k: int
-) -> Callable[[int], list[Ranked]]:
-    """What gives the best passages to a depth: the ranking, or what a reranker makes of its best."""
+def _with(reranker: CrossEncoder | None, ranking: Ranking, k: int) -> Callable[[int], list[Ranked]]:
+    """What gives the best passages to a depth: the ranking, or a reranker of its best."""
     if reranker is None:
         return ranking.best
     from .rerank import best_reranked

@@ -60,7 +60,9 @@ def snippets(
     undecided: list[tuple[int, list[Span], dict[int, float]]] = []
     encoded: list[str] = []
     for number, (text, headings) in enumerate(passages):
-        spans = [span for span in sentences(text) if text[slice(*span)].strip(_RULE) not in headings]
+        spans = [
+            span for span in sentences(text) if text[slice(*span)].strip(_RULE) not in headings
+        ]
         spans = spans or sentences(text)
         found = _matches(text, weights, whole)
         shares = {

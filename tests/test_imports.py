@@ -21,6 +21,7 @@ PROJECT = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
 
 # Import name -> distribution, where they differ.
 DISTRIBUTIONS = {
+    "Stemmer": "pystemmer",
     "faiss": "faiss-cpu",
     "markdown_it": "markdown-it-py",
     "pytrec_eval": "pytrec-eval-terrier",

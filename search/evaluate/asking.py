@@ -11,7 +11,8 @@ from ...index.config import Options
 from ...index.errors import UsageError
 from ...index.store.snapshot import Snapshot
 from ...terminal import SILENT, Status
-from ..searcher import Mode, Searcher
+from ..scale import Mode
+from ..searcher import Searcher
 from .cache import cache_folder, fill, with_index
 from .collection import Collection
 from .corpus import Corpus, IndexCorpus
