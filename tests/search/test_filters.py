@@ -380,6 +380,7 @@ NOTES: list[dict[str, Any]] = [
         ("author.name like 'ANN'", [3]),
         ("author = 'Ann' or author is null and draft = true", [4]),
         ("author is not null", [3]),
+        ("lang.name = 'en' or tag.a = 'a' or year = 2021 and lang.name is null", [1, 2]),
         ("draft = 1 or draft = 'true' or draft = false", []),
         ("path = 'd'", [4]),
         ("metadata.path = 'x' and \"path\" = 'x'", [4]),
