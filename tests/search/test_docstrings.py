@@ -5,10 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from clsearch.search import fusion, lexical, snippets
+from clsearch.search import filters, fusion, lexical, snippets
 
 
-@pytest.mark.parametrize("module", [fusion, lexical, snippets], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [filters, fusion, lexical, snippets], ids=lambda module: module.__name__
+)
 def test_examples(module: ModuleType) -> None:
     """As written."""
     result = doctest.testmod(module)
