@@ -377,6 +377,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "model": snapshot.options.model,
             "pooling": declared.get("pooling"),
             "dimension": declared.get("dimension"),
+            "prompts": declared.get("prompts") or {},
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),
@@ -391,6 +392,8 @@ def status(index_path: str | None, as_json: bool) -> None:
     shown = {
         **{name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.items()},
         "pooling": "+".join(facts["pooling"] or ["none"]),
+        "prompts": ", ".join(f"{of} {text!r}" for of, text in facts["prompts"].items() if text)
+        or "none",
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
     }

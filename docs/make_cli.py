@@ -28,6 +28,7 @@ and only to a terminal. Colours go to terminals only, and `NO_COLOR` turns them 
 HIT = {
     "rank": 1,
     "score": 0.71,
+    "weak": False,
     "document": "notes/a.md",
     "title": "…",
     "passage": {
@@ -39,8 +40,10 @@ HIT = {
         "heading": "…",
         "text": "…",
     },
+    "sentence": {"start": 140, "end": 230, "text": "…"},
     "scores": {"dense": 0.63, "lexical": 7.1},
     "metadata": {},
+    "duplicates": ["notes/copy of a.md"],
 }
 REPORT = {
     "index": ".clsearch",
@@ -69,6 +72,7 @@ JSON: dict[str, object] = {
         "model": "embedded",
         "pooling": ["cls"],
         "dimension": 384,
+        "prompts": {"query": "", "document": ""},
         "fingerprint": "…",
         "generation": 4,
         "segments": 2,
