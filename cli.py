@@ -509,6 +509,13 @@ def check(repair: bool, index_path: str | None, as_json: bool) -> None:
     help="In place of what the model declares; repeat it to compare.",
 )
 @click.option(
+    "--rerank",
+    "rerankers",
+    metavar="NAME|PATH",
+    multiple=True,
+    help="A cross-encoder that reads the best again, as rows beside those without.",
+)
+@click.option(
     "--run", "runs", metavar="FILE", multiple=True, help="A TREC run file, as a row; repeatable."
 )
 @click.option(
@@ -557,6 +564,7 @@ def evaluate(
     modes: tuple[Any, ...],
     models: tuple[str, ...],
     poolings: tuple[str, ...],
+    rerankers: tuple[str, ...],
     runs: tuple[str, ...],
     metrics: tuple[str, ...],
     save_run: str | None,
@@ -578,14 +586,15 @@ def evaluate(
     from .search import evaluate as ev
     from .search.evaluate import report
 
-    searched = bool(modes or models or poolings or not runs)
+    searched = bool(modes or models or poolings or rerankers or not runs)
     if searched and not modes:
         modes = ("hybrid",)
     settings = [
-        ev.Setting(mode, model, pooling)
+        ev.Setting(mode, model, pooling, reranker)
         for model in models or (None,)
         for pooling in poolings or (None,)
         for mode in modes
+        for reranker in (None, *rerankers)
     ]
     limits = [ev.Bound.parse(bound) for bound in bounds]
     chosen = [ev.Metric.parse(metric) for metric in metrics] or list(ev.DEFAULT)
