@@ -15,8 +15,10 @@ SHINGLE = 3  # terms
 # Passages with so large a share of their shingles in common say the same.
 SAME = 0.8
 
-# So many further passages of a document are shown below its best.
+# So many further passages of a document are shown below its best, of those among the best passages
+# to so many times the number of documents asked for.
 FURTHER = 2
+DEEPER = 5
 
 
 @dataclass(slots=True)
@@ -43,7 +45,7 @@ def shown(
     those with a Jaccard coefficient of their three-term shingles of at least `SAME` (Broder: On the
     resemblance and containment of documents, 1997).
     """
-    depth = k
+    depth = k if group == "passage" else DEEPER * k
     while True:
         ranked = rank(depth)
         chosen = _collapsed(ranked, fetch(ranked), group)
