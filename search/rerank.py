@@ -50,14 +50,14 @@ def reranking(scorer: PairScorer, ranking: Ranking) -> Callable[[int], list[Rank
 
     The scorer's score is that of the hit, through 1 / (1 + e^-x) where it is not bounded; those
     that it did not read keep their order, and score no more than the last that it read. It reads a
-    passage as the encoder does, below its title.
+    passage as the encoder does, below its title and headings.
     """
     found = ranking.best(RERANKED)
     stored = stored_of(ranking.snapshot, found)
     known = {one.passage: one for one in found}
     candidates = [
-        (passage, encoded_text(stored[passage].title, stored[passage].passage.text))
-        for passage in known
+        (id, encoded_text(of.title, of.passage.heading, of.passage.text))
+        for id, of in ((id, stored[id]) for id in known)
     ]
     head = []
     for passage, raw in rerank(scorer, ranking.query.text, candidates):
