@@ -14,7 +14,7 @@ from .errors import IndexDamaged
 from .passages import encoded_texts
 from .store import documents, fulltext
 from .store.connection import connect_to_read, reading
-from .store.settings import read_schema, read_settings
+from .store.settings import check_current, read_settings
 from .store.snapshot import SEGMENT_COLUMNS, restored
 from .types import Document, SegmentRow
 from .vectors import Segment
@@ -47,7 +47,7 @@ def check(path: str | Path) -> tuple[str, ...]:
     """The problems of the index at `path`, empty where there is none.
 
     Takes no lock, changes nothing, and looks at one commit. Raises `IndexMissing`, and
-    `IndexMismatch` where a newer clsearch made it.
+    `IndexMismatch` where a newer or an older clsearch made it.
     """
     index = Path(path)
     try:
@@ -96,7 +96,7 @@ def _copy(index: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _generation(connection: sqlite3.Connection, index: Path) -> int:
-    if read_schema(connection, index):
+    if check_current(connection, index):
         return read_settings(connection).generation
     raise IndexDamaged(f"the index at {str(index)!r} has no tables: it was never finished")
 

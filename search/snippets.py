@@ -117,7 +117,7 @@ def _matches(
     prefixes = tuple(term.removesuffix("*") for term in weights if term.endswith("*"))
     found: list[tuple[str, Span]] = []
     for term in analysis.words(text, trailing=bool(prefixes)):
-        if term.text in weights:
+        if term.text in weights or term.text in whole:
             found.append((term.text, (term.start, term.end)))
         elif prefixes and term.text.startswith(prefixes):
             prefix = next(prefix for prefix in prefixes if term.text.startswith(prefix))
