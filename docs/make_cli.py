@@ -133,7 +133,7 @@ ALSO: dict[str, tuple[str, object]] = {
     "search": (
         """\
 Where hits are grouped by document, a hit with further passages has `more`: hits of its document.
-With `--rerank`, `scores` has `rerank`. `score` lies between 0 and 1, and 1/2 is where unrelated text
+With `--rerank`, `scores` has `rerank`. `score` lies between 0 and 1; 1/2 is where unrelated text
 ends in this index; below that a hit is `weak`. With `--explain`, the object and each hit have an
 `explanation`, whose keys depend on what was done.""",
         None,

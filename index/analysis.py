@@ -5,6 +5,7 @@ one, so that what was indexed of a text is found by that text.
 """
 
 import re
+import threading
 import unicodedata
 from collections.abc import Iterator
 from functools import cache, lru_cache
@@ -112,10 +113,18 @@ _ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 # getUserName, HTTPServer: a capital after a small letter, or before one that ends an acronym.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # snake_case, e-mail, CVE-2021-44228, std::vector, v1.2.3, user@example.com, C++; and plain words
-_JOINED = re.compile(r"\w+(?:(?:::|->|[-_.@/:+\u2010\u2011])\w+)*(?:\+\+|#(?!\w))?")
-_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])(?:[^\w]|_)+(?=[^\W\d_])")
+_JOINED = r"{part}+(?:(?:::|->|[-_.@/:+\u2010\u2011]){part}+)*(?:\+\+|#(?!{part}))?"
+_ASCII_JOINED = re.compile(_JOINED.format(part=r"\w"))
+_JOINTS = re.compile(r"([-_.@/:+#>]+)")
+_BETWEEN_LETTERS = re.compile(r"(?<=[^-_.@/:+#>\d])[-_.@/:+#>]+(?=[^-_.@/:+#>\d])")
+_HYPHENS = str.maketrans("\u2010\u2011", "--")
 LONGEST_COMPOUND = 100  # code points; longer ones are encoded data
 LONGEST_WORD = 200  # code points of a word that count
+
+# Soft hyphens, joiners, zero-width spaces and variation selectors: they stand inside a word, and
+# are nothing in it.
+_NOTHING = "\u00ad\u200b-\u200d\u2060\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_DROPPED = re.compile(f"[{_NOTHING}\u0640]")  # the Arabic tatweel only stretches a word
 
 _LETTERS = {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "\u0131": "i", "þ": "th", "ð": "d"}
 _FOLDED = str.maketrans(_LETTERS)
@@ -138,22 +147,16 @@ def words(text: str, trailing: bool = True) -> Iterator[Term]:
     >>> [term.text for term in words("東京都 fp16")]
     ['東京', '京都', '都', 'fp16']
     """
-    if text.isascii():
-        for found in _ASCII_WORD.finditer(text):
-            start = found.start()
-            for term, low, high in _of_run(found[0]):
-                if term in _CLIPPED and start and text[start - 1] in _APOSTROPHES:
-                    continue
-                yield Term(term, start + low, start + high)
-        return
-    for found in _patterns().word.finditer(text):
+    pattern = _ASCII_WORD if text.isascii() else _patterns().word
+    for found in pattern.finditer(text):
         start, end = found.span()
-        if found["unspaced"]:
+        if found.lastgroup:
             yield from _pairs(text, start, end, trailing)
             continue
-        for term, low, high in _of_run(found[0]):
-            if term in _CLIPPED and start and text[start - 1] in _APOSTROPHES:
-                continue
+        run = found[0][:LONGEST_WORD]
+        if start > 1 and text[start - 1] in _APOSTROPHES and _is_clipped(run, text[start - 2]):
+            continue
+        for term, low, high in _of_run(run):
             yield Term(term, start + low, start + high)
 
 
@@ -171,12 +174,16 @@ def asked(text: str) -> list[str]:
 
 
 def asked_whole(text: str) -> list[str]:
-    """What of a question may stand whole in `compounds`: its own, and its words unstemmed.
+    """What of a question may stand whole: its compounds, and its words unstemmed.
 
-    >>> asked_whole("wifi caches of getUserName")
-    ['getusername', 'caches']
+    A compound is asked for stemmed, too: `iPhone` is an ordinary word where it is written `iphone`.
+
+    >>> asked_whole("wifi caches of the iPhone")
+    ['iphone', 'iphon', 'caches']
     """
-    whole = [term.text for term in compounds(text)]
+    whole: list[str] = []
+    for term in compounds(text):
+        whole += [term.text, _stem(term.text)]
     for word in words(text, trailing=False):
         folded = fold(text[word.start : word.end])
         if folded not in (word.text, "", *_FUNCTION_WORDS):
@@ -187,11 +194,15 @@ def asked_whole(text: str) -> list[str]:
 def phrase(text: str) -> str:
     """The terms of a quoted phrase, parted by spaces; empty where it has none.
 
-    >>> phrase("running shoes"), phrase("京")
-    ('run shoe', '京*')
+    >>> phrase("running shoes"), phrase("京"), phrase("東京 京都市")
+    ('run shoe', '京*', '東京 京 京都 都市')
     """
-    found = [word.text for word in words(text, trailing=False)]
-    return " ".join([*found[:-1], *map(_as_asked, found[-1:])])
+    found = list(words(text))
+    # Of a run without spaces at the end, the last character may go on; before, a space follows it.
+    last = list(words(text, trailing=False))[-1:]
+    if found[-1:] != last:
+        found.pop()
+    return " ".join([*(word.text for word in found[:-1]), *(_as_asked(word.text) for word in last)])
 
 
 def _as_asked(term: str) -> str:
@@ -209,9 +220,11 @@ def compounds(text: str) -> Iterator[Term]:
     >>> [term.text for term in compounds("the Wi-Fi of CVE-2021-44228, getUserName in C++")]
     ['wifi', 'cve-2021-44228', 'getusername', 'c++']
     """
-    for found in _JOINED.finditer(text):
-        if whole := _compound(found[0]):
-            yield Term(whole, *found.span())
+    pattern = _ASCII_JOINED if text.isascii() else _patterns().joined
+    for found in pattern.finditer(text):
+        start, end = found.span()
+        if end - start <= LONGEST_COMPOUND and (whole := _compound(found[0])):
+            yield Term(whole, start, end)
 
 
 def fold(word: str) -> str:
@@ -222,7 +235,7 @@ def fold(word: str) -> str:
     """
     if word.isascii():
         return word.lower()
-    folded = unicodedata.normalize("NFKC", word).casefold()
+    folded = unicodedata.normalize("NFKC", _DROPPED.sub("", word)).casefold()
     if _ACCENTED.search(folded):
         folded = _without_accents(folded).translate(_FOLDED)
     return "".join(c for c in unicodedata.normalize("NFC", folded) if _belongs(c))
@@ -231,14 +244,14 @@ def fold(word: str) -> str:
 @lru_cache(200_000)
 def _compound(found: str) -> str:
     """The whole as a term; empty where it is a plain word."""
-    plain = found.isalnum() and not _CAMEL.search(found)
-    if plain or len(found) > LONGEST_COMPOUND:
+    found = found.translate(_HYPHENS)
+    parts = _JOINTS.split(found)
+    if len(parts) == 1 and not _CAMEL.search(found):
         return ""
-    if not found.isascii():
-        # What a normal form makes of a letter may be a space, which would part the term in two.
-        found = "".join(unicodedata.normalize("NFKC", found).split())
-        found = _without_accents(found.casefold()).translate(_FOLDED)
-    return _BETWEEN_LETTERS.sub("", found).lower()
+    # What a normal form makes of a letter may be a joint, or part the term in two: "⒈", "㈠".
+    whole = "".join(part if place % 2 else fold(part) for place, part in enumerate(parts))
+    whole = _BETWEEN_LETTERS.sub("", whole)
+    return whole if any(map(str.isalnum, whole)) else ""
 
 
 def _without_accents(text: str) -> str:
@@ -255,8 +268,14 @@ def _without_accents(text: str) -> str:
 
 
 def _belongs(point: str) -> bool:
-    # Not the Arabic tatweel, which only stretches a word.
-    return point != "\u0640" and (point.isalnum() or unicodedata.category(point)[0] == "M")
+    return point.isalnum() or unicodedata.category(point) in ("Mn", "Mc")
+
+
+def _is_clipped(run: str, before: str) -> bool:
+    """Whether a run after an apostrophe is what that cut off a word, which ends with `before`."""
+    if run.lower() not in _CLIPPED:
+        return False
+    return before.isalnum() or unicodedata.category(before)[0] == "M"
 
 
 @lru_cache(200_000)
@@ -271,11 +290,14 @@ def _of_run(run: str) -> tuple[tuple[str, int, int], ...]:
     return tuple((_stem(run[low:high].lower()), low, high) for low, high in pairwise(places))
 
 
+_character = lru_cache(50_000)(fold)
+
+
 def _pairs(text: str, start: int, end: int, trailing: bool) -> Iterator[Term]:
     found = [
         (folded, character.start(), character.end())
         for character in _patterns().character.finditer(text, start, end)
-        if (folded := fold(character[0]))
+        if (folded := _character(character[0][:LONGEST_WORD]))
     ]
     for first, second in pairwise(found):
         yield Term(first[0] + second[0], first[1], second[2])
@@ -283,21 +305,27 @@ def _pairs(text: str, start: int, end: int, trailing: bool) -> Iterator[Term]:
         yield Term(*found[-1])
 
 
+class _Stemmer(threading.local):
+    """A thread's own: PyStemmer's objects must not be called by two at once."""
+
+    def __init__(self) -> None:
+        # Its own cache is slower than the one in front of it.
+        self.stem = Stemmer.Stemmer("english", 0).stemWord
+
+
+_stemmer = _Stemmer()
+
+
 def _stem(word: str) -> str:
     if word.isascii() and word.isalpha():
-        stemmed: str = _stemmer().stemWord(word[:LONGEST_WORD])
+        stemmed: str = _stemmer.stem(word[:LONGEST_WORD])
         return stemmed
     return word[:LONGEST_WORD]
 
 
-@cache
-def _stemmer() -> Any:
-    # Without its own cache, which threads must not share.
-    return Stemmer.Stemmer("english", 0)
-
-
 class _Patterns(NamedTuple):
     word: Any
+    joined: Any
     character: Any
     single: Any
 
@@ -306,29 +334,17 @@ class _Patterns(NamedTuple):
 def _patterns() -> _Patterns:
     import regex  # 40 ms, which a query in ASCII need not wait for
 
-    unspaced = "".join(
-        rf"\p{{scx={script}}}"
-        for script in [
-            "Han",
-            "Hira",
-            "Kana",
-            "Bopo",
-            "Hang",
-            "Yiii",
-            "Thai",
-            "Laoo",
-            "Khmr",
-            "Mymr",
-        ]
-    )
-    # Soft hyphens and joiners stand inside a word, and are nothing in it.
-    part = r"[\p{L}\p{M}\p{N}]"
+    scripts = ["Han", "Hira", "Kana", "Bopo", "Hang", "Yiii", "Thai", "Laoo", "Khmr", "Mymr"]
+    part = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_NOTHING}]]"
+    unspaced = "[" + "".join(rf"\p{{scx={script}}}" for script in scripts) + "]"
+    inside, outside = f"[{part}&&{unspaced}]", f"[{part}--{unspaced}]"
     return _Patterns(
         regex.compile(
-            rf"(?P<unspaced>[[{unspaced}]&&{part}]+)"
-            rf"|[{part}--[{unspaced}]](?:[\u00ad\u200b-\u200d\u2060]*[{part}--[{unspaced}]])*",
+            rf"(?P<unspaced>{inside}+(?:[{_NOTHING}]+{inside}+)*)"
+            rf"|{outside}+(?:[{_NOTHING}]+{outside}+)*",
             regex.VERSION1,
         ),
+        regex.compile(_JOINED.format(part=rf"[{part}_]"), regex.VERSION1),
         regex.compile(r"\X"),
-        regex.compile(rf"(?=[{unspaced}])\X", regex.VERSION1),
+        regex.compile(rf"(?={unspaced})\X", regex.VERSION1),
     )

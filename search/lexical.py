@@ -1,7 +1,9 @@
 """Search by words: passages ranked by BM25 over the terms of a query."""
 
 import sys
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,8 @@ from .query import Query
 Ids = NDArray[np.int64]
 
 # The cost of BM25 grows with the postings of the query's terms. Beyond so many, the most frequent
-# terms find no passages of their own: they only score again the best that the rarer ones found.
+# terms find no passages of their own, where the rarer ones find enough: they only score again the
+# best of those.
 MOST_POSTINGS = 50_000
 SCORED_AGAIN = 1_000
 
@@ -44,10 +47,11 @@ class Lexical:
         k = min(k, sys.maxsize)  # SQLite's largest number, too
         if not self._known or (allowed is not None and not len(allowed)):
             return []
-        if len(self._leading) == len(self._known):
-            return self._match(self._known, k, allowed)
-        found = self._match(self._leading, max(k, SCORED_AGAIN), allowed)
-        return self._score([passage for passage, _ in found])[:k]
+        for leading in range(self._leading, len(self._known)):
+            found = self._match(self._known[:leading], max(k, SCORED_AGAIN), allowed)
+            if len(found) >= k:
+                return self._score([passage for passage, _ in found])[:k]
+        return self._match(self._known, k, allowed)
 
     def scores(self, passages: Sequence[int]) -> dict[int, float]:
         """Passage id -> BM25, of those of these passages that have any of the terms."""
@@ -76,13 +80,7 @@ class Lexical:
         return self._snapshot.match(expression, k, allowed)
 
 
-def _leading(terms: Sequence[str], frequencies: dict[str, int]) -> list[str]:
-    """Of terms, rarest first, those with at most MOST_POSTINGS postings in all; one at least."""
-    leading: list[str] = []
-    postings = 0
-    for term in terms:
-        postings += frequencies[term]
-        if leading and postings > MOST_POSTINGS:
-            break
-        leading.append(term)
-    return leading
+def _leading(terms: Sequence[str], frequencies: dict[str, int]) -> int:
+    """How many of terms, rarest first, have at most MOST_POSTINGS postings in all; one at least."""
+    postings = list(accumulate(frequencies[term] for term in terms))
+    return max(1, bisect_right(postings, MOST_POSTINGS))

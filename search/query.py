@@ -2,7 +2,8 @@
 
     reset router        any of these words; passages that mean the same
     "hard reset"        only passages with these words in this order
-    -wireless           no passage with this word (of three letters or more), or with a "-phrase"
+    -wireless           no passage with this word (of three letters or more; of one, where they are
+                        not Latin), or with a -"phrase"
     title:router        only where the word is in the title; also heading: and text:
 
 A mark that stands otherwise is text: `5" disk`, `tar -x`, `std::vector`, `http://localhost`.
@@ -16,15 +17,16 @@ from ..index.store.fulltext import quoted
 
 FIELDS = ("title", "heading", "text")
 
-# A pasted page has some hundreds of distinct words; each costs a walk through its postings.
+# A pasted page has some hundreds of distinct words; each costs a walk through its postings. So many
+# marks count, too.
 MAX_TERMS = 256
 
 _MARKED = re.compile(
     rf"""
     (?<!\S)
-    (?P<minus>-(?=[^\W\d_]{{3}}|"|(?:{"|".join(FIELDS)}):))?
+    (?P<minus>-(?=[^\W\d_]{{3}}|(?![\0-\u036f])[^\W\d_]|"|(?:{"|".join(FIELDS)}):))?
     (?:(?P<field>{"|".join(FIELDS)}):(?=\S))?
-    (?: "(?P<phrase>[^"]*\w[^"]*)"(?![\w"]) | (?P<word>\S+) )
+    (?: "(?=[^"\w]*\w)(?P<phrase>[^"]*)"(?![\w"]) | (?P<word>\S+) )
     """,
     re.VERBOSE,
 )
@@ -72,6 +74,8 @@ def parse(text: str) -> Query:
         expression = _expression(given, found["field"]) if marked else ""
         if not expression:
             kept.append(found[0])
+        elif len(required) + len(excluded) == MAX_TERMS:
+            kept.append("" if found["minus"] else given)
         elif found["minus"]:
             excluded.append(expression)
         else:
@@ -86,10 +90,16 @@ def parse(text: str) -> Query:
 
 
 def _expression(given: str, field: str | None) -> str:
-    """The FTS5 expression for a word or a phrase, in one column or in all; empty without words."""
+    """The FTS5 expression for a word or a phrase, in one column or in all; empty without words.
+
+    A compound is looked for whole, and as the plain word that others write: `wi-fi`, `wifi`.
+    """
+    columns = field or "{" + " ".join(FIELDS) + "}"
     whole = list(analysis.compounds(given))
     if len(whole) == 1 and field is None and len(given.split()) == 1:
-        return f"exact : {quoted(whole[0].text)}"
+        exact = f"exact : {quoted(whole[0].text)}"
+        if not whole[0].text.isalpha():
+            return exact
+        return f"({exact} OR {columns} : {quoted(analysis.phrase(whole[0].text))})"
     phrase = analysis.phrase(given)
-    columns = field or "{" + " ".join(FIELDS) + "}"
     return f"{columns} : {quoted(phrase)}" if phrase else ""

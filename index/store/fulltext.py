@@ -83,7 +83,9 @@ def expected_bm25(passages: int, frequencies: Iterable[int]) -> float:
     """The BM25 of a passage of average length that has each of these terms once.
 
     `frequencies` counts, for each term, the passages that have it, of all `passages`; 0 for a term
-    that is nowhere. Sum of idf(n) = ln((N - n + 1/2) / (n + 1/2)), at least 1e-6, as in FTS5
+    that is nowhere (a prefix may be counted more often than there are passages). Sum of
+    idf(n) = ln((N - n + 1/2) / (n + 1/2)), at least 1e-6, as in FTS5
     (Robertson and Zaragoza: The Probabilistic Relevance Framework: BM25 and Beyond, 2009, 3.5).
     """
-    return sum(max(log((passages - n + 0.5) / (n + 0.5)), 1e-6) for n in frequencies)
+    counts = (min(n, passages) for n in frequencies)
+    return sum(max(log((passages - n + 0.5) / (n + 0.5)), 1e-6) for n in counts)

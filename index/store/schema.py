@@ -103,17 +103,18 @@ def _m002_analysed_terms(database: Database) -> None:
     database.execute("DROP TABLE passages_fts")
     for table in fulltext.TABLES:
         database.execute(table)
-    rows = database.execute(
-        'SELECT p.id, d.title, p.heading, d.text, p.start, p."end" '
-        "FROM passages p JOIN documents d ON d.key = p.document ORDER BY p.id"
-    )
-    database.conn.executemany(
-        "INSERT INTO passages_fts (rowid, title, heading, text, exact) VALUES (?, ?, ?, ?, ?)",
-        (
-            (id, *fulltext.columns(title, heading, text[start:end]))
-            for id, title, heading, text, start, end in rows
-        ),
-    )
+    # A document at a time: its text is read once, however many passages it has.
+    for key, title, text in database.execute("SELECT key, title, text FROM documents"):
+        passages = database.execute(
+            'SELECT id, heading, start, "end" FROM passages WHERE document = ?', (key,)
+        )
+        database.conn.executemany(
+            "INSERT INTO passages_fts (rowid, title, heading, text, exact) VALUES (?, ?, ?, ?, ?)",
+            [
+                (id, *fulltext.columns(title, heading, text[start:end]))
+                for id, heading, start, end in passages.fetchall()
+            ],
+        )
 
 
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (_m001_first, _m002_analysed_terms)

@@ -1,6 +1,7 @@
 """What an index was made with, and how many commits it has seen: the table `settings`."""
 
 import json
+import shlex
 import sqlite3
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,6 +48,22 @@ def read_schema(connection: sqlite3.Connection, index: Path) -> int:
             f"reads up to {SCHEMA}. Upgrade clsearch, or index again into another folder."
         )
     return version
+
+
+def check_current(connection: sqlite3.Connection, index: Path) -> bool:
+    """Whether the database has tables, and then those of this version: what a reader needs.
+
+    Raises `IndexMismatch` where an older clsearch made them (whoever writes migrates them), and as
+    `read_schema` does.
+    """
+    version = read_schema(connection, index)
+    if 0 < version < SCHEMA:
+        raise IndexMismatch(
+            f"the index at {str(index)!r} has schema {version}, made by an older clsearch; this "
+            f"one reads {SCHEMA}. Run `clsearch optimize --index {shlex.quote(str(index))}` once: "
+            "it brings the index up to date, from the text it holds."
+        )
+    return version > 0
 
 
 def read_settings(connection: sqlite3.Connection) -> Settings:

@@ -18,7 +18,7 @@ from ..types import Document, Filter, Heading, Json, Passage, SegmentRow
 from . import fulltext
 from .connection import connect_to_read, reading
 from .rows import NO_TEXT
-from .settings import read_schema, read_settings
+from .settings import check_current, read_settings
 
 SEGMENT_COLUMNS = (
     "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
@@ -65,7 +65,7 @@ class Snapshot:
         self._connection = connection
         with reading(index):
             connection.execute("BEGIN")
-            if read_schema(connection, index) == 0:
+            if not check_current(connection, index):
                 raise IndexMissing(
                     f"the index at {str(index)!r} was never finished, or is none. "
                     "Run `clsearch index SOURCE` to make one."
@@ -86,7 +86,7 @@ class Snapshot:
     def open(cls, index: str | Path) -> "Snapshot":
         """Begin to read the index at this path.
 
-        Raises `IndexMissing`, `IndexMismatch` (a newer schema) or `IndexDamaged`.
+        Raises `IndexMissing`, `IndexMismatch` (another schema) or `IndexDamaged`.
         """
         index = Path(index)
         with reading(index):

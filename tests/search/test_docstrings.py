@@ -5,11 +5,15 @@ from types import ModuleType
 
 import pytest
 
-from clsearch.search import filters, fusion, lexical, snippets
+from clsearch.index import analysis
+from clsearch.index.store import fulltext
+from clsearch.search import filters, fusion, query, snippets
 
 
 @pytest.mark.parametrize(
-    "module", [filters, fusion, lexical, snippets], ids=lambda module: module.__name__
+    "module",
+    [analysis, fulltext, filters, fusion, query, snippets],
+    ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:
     """As written."""
