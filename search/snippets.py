@@ -15,7 +15,7 @@ Span = tuple[int, int]
 
 # A sentence ends at a full stop before white space, where a paragraph, a heading or an item of a
 # list ends, and in scripts whose stops need no space; what closes a quotation belongs to it.
-_ITEM = r"\s* (?: [-*+•#>|] | \d+[.)] ) \s"
+_ITEM = r"\s* (?: [-*+•>|] | \#{1,6} | \d+[.)] ) \s"
 _STOP = r"[.!?\u2026\u0964\u061f\u06d4]"  # of Devanagari, Arabic and Urdu, too
 _WIDE_STOP = r"[\u3002\uff01\uff1f\uff61]"  # 。 and its like
 _WIDE_CLOSING = r"[\u300d\u300f\uff09\u3011\u3009\u300b\u201d\u2019]"  # 」 and its like
