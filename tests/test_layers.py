@@ -43,6 +43,7 @@ ROWS = (
     {"index.index"},
     {"search.searcher", "terminal"},
     {"search.evaluate"},
+    {"printing"},
     {"cli"},
     {"__main__"},
 )
