@@ -124,7 +124,8 @@ LONGEST_WORD = 200  # code points of a word that count
 # Soft hyphens, joiners, zero-width spaces and variation selectors: they stand inside a word, and
 # are nothing in it.
 _NOTHING = "\u00ad\u200b-\u200d\u2060\ufe00-\ufe0f\U000e0100-\U000e01ef"
-_DROPPED = re.compile(f"[{_NOTHING}\u0640]")  # the Arabic tatweel only stretches a word
+_DROPPED = re.compile(f"[{_NOTHING}]")
+_TATWEEL = "\u0640"  # only stretches a word of Arabic
 
 _LETTERS = {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "\u0131": "i", "þ": "th", "ð": "d"}
 _FOLDED = str.maketrans(_LETTERS)
@@ -244,7 +245,8 @@ def fold(word: str) -> str:
 @lru_cache(200_000)
 def _compound(found: str) -> str:
     """The whole as a term; empty where it is a plain word."""
-    found = found.translate(_HYPHENS)
+    if not found.isascii():
+        found = unicodedata.normalize("NFC", found.translate(_HYPHENS))
     parts = _JOINTS.split(found)
     if len(parts) == 1 and not _CAMEL.search(found):
         return ""
@@ -268,6 +270,8 @@ def _without_accents(text: str) -> str:
 
 
 def _belongs(point: str) -> bool:
+    if point == _TATWEEL:
+        return False
     return point.isalnum() or unicodedata.category(point) in ("Mn", "Mc")
 
 
@@ -335,16 +339,16 @@ def _patterns() -> _Patterns:
     import regex  # 40 ms, which a query in ASCII need not wait for
 
     scripts = ["Han", "Hira", "Kana", "Bopo", "Hang", "Yiii", "Thai", "Laoo", "Khmr", "Mymr"]
-    part = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_NOTHING}]]"
     unspaced = "[" + "".join(rf"\p{{scx={script}}}" for script in scripts) + "]"
-    inside, outside = f"[{part}&&{unspaced}]", f"[{part}--{unspaced}]"
+    # A mark goes with what it stands on, whatever other scripts use it: the tilde is Thai, too.
+    mark = rf"[\p{{M}}--[{_NOTHING}]]"
+    runs = []
+    for first in (rf"[[\p{{L}}\p{{N}}]&&{unspaced}]", rf"[[\p{{L}}\p{{N}}]--{unspaced}]"):
+        part = f"[{first}{mark}]"
+        runs.append(f"{first}{part}*(?:[{_NOTHING}]+{part}+)*")
     return _Patterns(
-        regex.compile(
-            rf"(?P<unspaced>{inside}+(?:[{_NOTHING}]+{inside}+)*)"
-            rf"|{outside}+(?:[{_NOTHING}]+{outside}+)*",
-            regex.VERSION1,
-        ),
-        regex.compile(_JOINED.format(part=rf"[{part}_]"), regex.VERSION1),
+        regex.compile(f"(?P<unspaced>{runs[0]})|{runs[1]}", regex.VERSION1),
+        regex.compile(_JOINED.format(part=rf"[\p{{L}}\p{{N}}{mark}_]"), regex.VERSION1),
         regex.compile(r"\X"),
         regex.compile(rf"(?={unspaced})\X", regex.VERSION1),
     )

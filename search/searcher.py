@@ -15,8 +15,9 @@ from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
 from .hits import best_of_documents, hits_of, stored_of
 from .query import Query
-from .ranking import Ranked, Ranking, Times
+from .ranking import Ranked, Ranking
 from .scale import Mode, scale
+from .times import Times
 
 if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
