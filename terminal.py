@@ -8,7 +8,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import click
 
@@ -72,16 +72,19 @@ class _Piece:
         return columns(self.text)
 
 
+_MARKUP = "#= \t"  # around a heading
+
+
 def without_heading(text: str, heading: str) -> int:
     """Where a passage goes on below the line of its heading, which stands above it already.
 
     >>> without_heading("## Reset\\n\\nHold it.", "Reset")
     10
     """
-    first = re.match(r"[#=\s]*(.*?)[#\s]*(?:\n[=\-]{2,}[^\S\n]*)?(?:\n\s*|$)", text)
-    if first is None or first[1] != heading or first.end() == len(text):
+    first = re.match(r"\s*([^\n]*)(?:\n[=\-]{2,}[^\S\n]*(?=\n|$))?\s*", text)
+    if first is None or first[1].strip(_MARKUP) != heading.strip(_MARKUP):
         return 0
-    return first.end()
+    return first.end() % len(text) if text else 0
 
 
 def excerpt(
@@ -93,7 +96,7 @@ def excerpt(
     of lists, tables and code are kept; "…" stands where text was left out. No line is wider than
     `room` columns, styles not counted.
     """
-    pieces = [piece for piece in _pieces(text) if piece.start >= start]
+    pieces = list(_pieces(text, start, max(start, sentence[0])))
     room -= 2
     before = sum(piece.start + len(piece.text) <= sentence[0] for piece in pieces)
     first = min(before, max(0, len(pieces) - 1))
@@ -115,9 +118,13 @@ def excerpt(
 _MARKER = re.compile(r"[-*+>|#•]|\d+[.)]")
 
 
-def _pieces(text: str) -> Iterator[_Piece]:
-    end = 0
-    for found in re.finditer(rf"\S{{1,{LONGEST_PIECE}}}", text):
+_PIECE = re.compile(rf"\S{{1,{LONGEST_PIECE}}}")
+
+
+def _pieces(text: str, start: int, cut: int) -> Iterator[_Piece]:
+    """The pieces of a text from `start` on; one begins at `cut`, if no blank stands there."""
+    end = start
+    for found in chain(_PIECE.finditer(text, start, cut), _PIECE.finditer(text, cut)):
         start = found.start()
         lines = text.count("\n", end, start)
         short = end - (text.rfind("\n", 0, end) + 1) < SHORT_LINE

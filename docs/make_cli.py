@@ -28,6 +28,7 @@ and only to a terminal. Colours go to terminals only, and `NO_COLOR` turns them 
 HIT = {
     "rank": 1,
     "score": 0.71,
+    "weak": False,
     "document": "notes/a.md",
     "title": "…",
     "passage": {
@@ -39,8 +40,10 @@ HIT = {
         "heading": "…",
         "text": "…",
     },
+    "sentence": {"start": 140, "end": 230, "text": "…"},
     "scores": {"dense": 0.63, "lexical": 7.1},
     "metadata": {},
+    "duplicates": ["notes/copy of a.md"],
 }
 REPORT = {
     "index": ".clsearch",
@@ -69,6 +72,7 @@ JSON: dict[str, object] = {
         "model": "embedded",
         "pooling": ["cls"],
         "dimension": 384,
+        "prompts": {"query": "", "document": ""},
         "fingerprint": "…",
         "generation": 4,
         "segments": 2,
@@ -108,6 +112,7 @@ ROW = {
     "mode": "hybrid",
     "model": None,
     "pooling": None,
+    "rerank": None,
     "run": None,
     "metrics": {"nDCG@10": 0.7},
     "versus_first": {},
@@ -124,7 +129,15 @@ ROWS: dict[str, object] = {
     ],
     "per_query": [{"id": "1", "query": "…", "metrics": [{"nDCG@10": 1.0}, {"nDCG@10": 0.5}]}],
 }
-ALSO = {
+ALSO: dict[str, tuple[str, object]] = {
+    "search": (
+        """\
+Where hits are grouped by document, a hit with further passages has `more`: hits of its document.
+With `--rerank`, `scores` has `rerank`. `score` lies between 0 and 1; 1/2 is where unrelated text
+ends in this index; below that a hit is `weak`. With `--explain`, the object and each hit have an
+`explanation`, whose keys depend on what was done.""",
+        None,
+    ),
     "eval": (
         """\
 Several settings, or run files, are rows; what does not apply is null. `versus_first` compares with
@@ -132,7 +145,7 @@ the first row: the difference of the means, p of the paired test, and p with Hol
 the number of rows. `split` is null but for a folder, `documents` where nothing was asked. Only with
 `--per-query`, also of one setting alone, there is `per_query`: each query, its metrics by row.""",
         ROWS,
-    )
+    ),
 }
 
 
@@ -159,7 +172,7 @@ def section(name: str, command: click.Command) -> str:
     if name in ALSO:
         said, value = ALSO[name]
         example = json.dumps(value, ensure_ascii=False, indent=2)
-        lines += ["", said, "", "```json", example, "```"]
+        lines += ["", said, *(["", "```json", example, "```"] if value else [])]
     return "\n".join(lines) + "\n"
 
 

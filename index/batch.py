@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import vectors
-from .passages import encoded_text, split
+from .passages import encoded_text, encoded_texts, split
 from .store import documents, manifest, passages, sources
 from .store.rows import PassageRow, SourceRow
 from .store.store import Store
@@ -41,7 +41,7 @@ class EncoderLike(Protocol):
 
     @property
     def room(self) -> int:
-        """Tokens left for a passage's text."""
+        """Tokens left for a passage and what stands above it."""
 
     @property
     def fingerprint(self) -> str:
@@ -217,9 +217,8 @@ class Batch:
             by_hash.setdefault(row.hash, []).append(row)
         planned: list[tuple[Passage, str, PassageRow | None]] = []
         encoder = self._encoder
-        limit = passage_limit(encoder, document.title)
-        for passage in split(document, encoder.token_spans, limit):
-            text = encoded_text(document.title, passage.text)
+        for passage in split(document, encoder.token_spans, encoder.room):
+            text = encoded_text(document.title, passage.heading, passage.text)
             hash = text_hash(text)
             kept = by_hash[hash].pop() if by_hash.get(hash) else None
             planned.append((passage, hash, kept))
@@ -276,8 +275,10 @@ class Batch:
             for row_key, row in rows:
                 if document is None or key != row_key:
                     key, document = row_key, documents.read(self.store, row_key)
-                text = document.text[row.start : row.end]
-                self._want(row.hash, encoded_text(document.title, text))
+                passage = document.text[row.start : row.end]
+                texts = encoded_texts(document.title, row.heading, passage)
+                text = next((text for text in texts if text_hash(text) == row.hash), texts[0])
+                self._want(row.hash, text)
             self._encode()
             ids = [row.id for _, row in rows]
             segment = self._write(ids, [row.hash for _, row in rows])
@@ -356,12 +357,6 @@ class Batch:
             row = manifest.live_segments(self.store)[id]
             self._opened[id] = Segment.open(self.store.index, row)
         return self._opened[id]
-
-
-def passage_limit(encoder: EncoderLike, title: str) -> int:
-    """Tokens left for a passage below its document's title; at least half, however long that is."""
-    above = len(encoder.token_spans(title + "\n")) if title else 0
-    return max(encoder.room - above, encoder.room // 2, 1)
 
 
 def text_hash(encoded: str) -> str:

@@ -48,19 +48,24 @@ PROBES = (
     "The satellite lost its moustache in a card game.",
 )
 
-# The best of many grows with how many there are, slowly: measured again when a tenth has changed.
+# The best of many grows with how many there are, slowly: measured again when more than a tenth has
+# come or gone.
 CHANGED = 0.1
 
 
 def calibrate(store: Store, encoder: EncoderLike) -> None:
     """Measure the index where it has changed since it was measured, and save what was found."""
-    sql = "SELECT count(*) FROM passages WHERE segment IS NOT NULL"
-    passages = store.database.execute(sql).fetchone()[0]
-    settings = store.settings
-    known = settings.calibration.passages
-    if not passages or abs(passages - known) <= CHANGED * known:
+    known = store.settings.calibration
+    # Ids are never reused: those above the last that was measured are new.
+    sql = (
+        "SELECT count(*), coalesce(max(id), 0), coalesce(sum(id > ?), 0) FROM passages "
+        "WHERE segment IS NOT NULL"
+    )
+    passages, last, new = store.database.execute(sql, (known.last,)).fetchone()
+    gone = known.passages - (passages - new)
+    if not passages or new + abs(gone) <= CHANGED * known.passages:
         return
-    measured = replace(_measure(store, encoder), passages=passages)
+    measured = replace(_measure(store, encoder), passages=passages, last=last)
     with store.transaction(begins_generation=False):
         store.save(replace(store.settings, calibration=measured))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .batch import text_hash
 from .errors import IndexDamaged
-from .passages import encoded_text
+from .passages import encoded_texts
 from .store import documents, fulltext
 from .store.connection import connect_to_read, reading
 from .store.settings import check_current, read_settings
@@ -193,7 +193,7 @@ def _check_passages(
             problem = f"does not stand on page {page}"
         elif not isinstance(heading, bytes):
             problem = "its heading is no text"
-        elif text_hash(encoded_text(title, text[start:end])).encode() != hash:
+        elif hash not in _hashes(title, heading.decode(), text[start:end]):
             problem = "its text is not the one that was encoded"
         elif _encoded(fulltext.columns(title, heading.decode(), text[start:end])) != indexed:
             problem = "the full-text table has another text"
@@ -204,6 +204,10 @@ def _check_passages(
     if gap or text[covered:].strip() or (title.strip() and not rows):
         findings.documents.add(key)
         findings.problems.append(f"document {document.id!r}: a passage of it is missing")
+
+
+def _hashes(title: str, heading: str, passage: str) -> list[bytes]:
+    return [text_hash(text).encode() for text in encoded_texts(title, heading, passage)]
 
 
 def _encoded(columns: tuple[str, ...]) -> list[bytes]:

@@ -28,8 +28,8 @@ class Calibration:
 
     Mean and standard deviation over `calibration.PROBES` of the best cosine, and of the best
     coverage (BM25 as a share of what all terms of the question give). `passages`: how many there
-    were. The defaults are for an index that was not measured: what collections of 1,000 to 10,000
-    passages have with the embedded model.
+    were; `last`: the greatest id among them. The defaults are for an index that was not measured:
+    what collections of 1,000 to 10,000 passages have with the embedded model.
     """
 
     cosine: float = 0.26
@@ -37,6 +37,7 @@ class Calibration:
     coverage: float = 0.27
     coverage_deviation: float = 0.09
     passages: int = 0
+    last: int = 0
 
 
 def find_index(start: Path | None = None) -> Path | None:

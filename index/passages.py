@@ -15,12 +15,16 @@ from .types import Document, Passage
 
 TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
 
-OVERLAP = 32  # tokens
+# Tokens of a passage at most. With more, a vector says too many things and an answer drowns in what
+# surrounds it; with fewer, it is torn apart. Measured by benchmarks/passages.py.
+GOAL = 180
 BLOCK_SIZE = 100_000  # code points tokenised at once: bounds memory, not what comes out
 # A tokenizer may take a word of any length for one token, or for none; a passage must have an end.
 FEW_TOKENS, MANY_TOKENS = 16, 128
 LONGEST_TOKEN, USUAL_TOKEN = 20, 4  # code points
 MARKUP = " \t\n#=-~*_`"  # may stand between the start of a text and the title it repeats
+BETWEEN = " > "  # the headings of a path
+HEADLINE = 256  # code points of title and headings that the encoder is given at most
 
 # Where a text may be cut, best first: a match ends where the next passage begins. A paragraph that
 # is not indented comes first, for in source code it starts what is no part of something else.
@@ -47,31 +51,32 @@ CLAUSE = regex.compile(r"[,;:)\]\p{Pd}،؛]\s+|[、，；：）」』】》]\s*"
 WORD = regex.compile(r"\s+")
 GRAPHEME = regex.compile(r"\X")
 LEVELS = (PARAGRAPH, INDENTED_PARAGRAPH, ITEM, SENTENCE, LINE, CLAUSE, WORD, GRAPHEME)
-RUNNING = (SENTENCE, CLAUSE, WORD, GRAPHEME)  # a cut at one of these parts what runs on
 CONTEXT = 100  # code points before and after a window that a match may start or look at
 
 
 def split(
-    document: Document, token_spans: TokenSpans, limit: int, overlap: int = OVERLAP
+    document: Document, token_spans: TokenSpans, room: int, goal: int = GOAL
 ) -> list[Passage]:
-    """The passages of `document`, in order, none with more than `limit` tokens.
+    """The passages of `document`, in order, none with more than `goal` tokens.
 
     `token_spans` gives the code point offsets [start, end) of a text's tokens, without special
-    ones. Every character that is no white space is in a passage, and every passage starts and ends
-    with such. None crosses a heading, but for short sections, which stand together. Where a cut
-    falls inside running text, the next passage repeats up to `overlap` tokens: whole sentences if
-    the cut ended one. A document with a title and no text has one empty passage, to be found by
+    ones. `room` is how many tokens the encoder takes: a passage leaves what its title and heading
+    need, but has at least half. Every character that is no white space is in exactly one passage,
+    and every passage starts and ends with such. None crosses a heading, but for short sections,
+    which stand together. A document with a title and no text has one empty passage, to be found by
     its title.
     """
     text = document.text
     if not text.strip():
         return [Passage(0, 0, "", document.line)] if document.title.strip() else []
     starts = _token_starts(text, token_spans)
-    cutter = _Cutter(text, starts, token_spans, limit, min(overlap, limit // 4))
     passages = []
     line, counted = document.line, 0
-    for section in _grouped(_sections(document, starts), limit):
-        heading = " > ".join(section.path)
+    for section in _grouped(_sections(document, starts), min(goal, room)):
+        heading = BETWEEN.join(section.path)
+        above = _headline(_parts(document.title, heading))
+        left = max(room - len(token_spans(above)), room // 2, 1) if above else room
+        cutter = _Cutter(text, starts, token_spans, min(goal, left))
         for start, end in cutter.spans(section.start, section.end):
             if document.lined:
                 line += text.count("\n", counted, start)
@@ -81,13 +86,41 @@ def split(
     return passages
 
 
-def encoded_text(title: str, passage: str) -> str:
-    """What the encoder is given for a passage: in NFC, below the title if it does not start so."""
+def encoded_text(title: str, heading: str, passage: str) -> str:
+    """What the encoder is given for a passage: in NFC, below its title and path of headings.
+
+    Where the passage starts with one of them, that and what follows in the path are left out.
+    """
+    text = unicodedata.normalize("NFC", passage)
+    parts = _parts(title, heading)
+    start = text.lstrip(MARKUP)
+    said = next((n for n, part in enumerate(parts) if start.startswith(part)), len(parts))
+    above = _headline(parts[:said])
+    if not text:
+        return above.rstrip("\n")
+    return above + text
+
+
+def encoded_texts(title: str, heading: str, passage: str) -> tuple[str, str]:
+    """What the encoder was given for a passage: as now, and as before headings were given."""
+    now = encoded_text(title, heading, passage)
     text = unicodedata.normalize("NFC", passage)
     title = unicodedata.normalize("NFC", title.strip())
     if not title or text.lstrip(MARKUP).startswith(title):
-        return text
-    return f"{title}\n{text}" if text else title
+        return now, text
+    return now, f"{title}\n{text}" if text else title
+
+
+def _parts(title: str, heading: str) -> list[str]:
+    """The title and the headings of a path, each once."""
+    parts = [title, *heading.split(BETWEEN)]
+    stripped = (unicodedata.normalize("NFC", part.strip()) for part in parts)
+    return list(dict.fromkeys(part for part in stripped if part))
+
+
+def _headline(parts: Sequence[str]) -> str:
+    """`title > heading > heading` on a line, or nothing."""
+    return BETWEEN.join(parts)[:HEADLINE] + "\n" if parts else ""
 
 
 def _token_starts(text: str, token_spans: TokenSpans) -> "array[int]":
@@ -197,37 +230,34 @@ def _common(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Cutter:
-    """Cuts sections of one text. `starts` are its tokens; `overlap` is far below `limit`."""
+    """Cuts a section of a text. `starts` are the tokens of the whole."""
 
     text: str
     starts: "array[int]"
     token_spans: TokenSpans
     limit: int
-    overlap: int
 
     def spans(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield spans [start, end) of a section, trimmed of white space, that cover it."""
         start = self._next(start, end)
         end = self._last(start, end)
         last = bisect_left(self.starts, end)
-        covered = start
-        while covered < end:
-            cut, level = end, PARAGRAPH
+        while start < end:
+            cut = end
             first = bisect_left(self.starts, start)
             if last - first > self.limit:
-                cut, level = self._cut(first, last, covered + 1)
+                cut = self._cut(first, last, start + 1)
             stop = self._last(start, cut)
             # At a space a tokenizer begins anew; elsewhere it may count otherwise.
             if not (self._is_blank(start - 1) and self._is_blank(stop)):
-                fitting = self._fitting(start, stop, covered + 1)
+                fitting = self._fitting(start, stop, start + 1)
                 if fitting < stop:
-                    cut, stop, level = fitting, self._last(start, fitting), GRAPHEME
+                    cut, stop = fitting, self._last(start, fitting)
             yield start, stop
-            covered = self._next(cut, end)
-            start = self._repeated_from(start, covered, level)
+            start = self._next(cut, end)
 
-    def _cut(self, first: int, last: int, least: int) -> tuple[int, regex.Pattern[str]]:
-        """Where to cut before token `first + limit`, at `least` or later, and at what.
+    def _cut(self, first: int, last: int, least: int) -> int:
+        """Where to cut before token `first + limit`, at `least` or later.
 
         What is left is shared out evenly, so that no passage is a mere rest; the best kind of cut
         that the second half of a share holds is taken, there the one nearest its end.
@@ -240,8 +270,8 @@ class _Cutter:
         for level in LEVELS:
             places = self._places(level, low, high)
             if places:
-                return min(places, key=lambda place: abs(place - target)), level
-        return target, GRAPHEME
+                return min(places, key=lambda place: abs(place - target))
+        return target
 
     def _places(self, level: regex.Pattern[str], low: int, high: int) -> list[int]:
         """The offsets in [low, high] at which a passage may begin, by cuts of one level."""
@@ -257,18 +287,6 @@ class _Cutter:
             place = max(start + spans[self.limit][0], least)
             stop = max(self._places(GRAPHEME, least, place), default=place)
         return stop
-
-    def _repeated_from(self, start: int, covered: int, level: regex.Pattern[str]) -> int:
-        """Where the passage begins that follows one from `start`, cut before `covered`."""
-        token = max(bisect_left(self.starts, covered) - self.overlap, 0)
-        if level not in RUNNING or not self.overlap or token >= len(self.starts):
-            return covered
-        low = max(self.starts[token], start + 1)
-        for kind in (SENTENCE,) if level is SENTENCE else (SENTENCE, CLAUSE, WORD):
-            places = self._places(kind, low, covered - 1)
-            if places:
-                return self._next(places[0], covered)
-        return covered
 
     def _next(self, start: int, end: int) -> int:
         """The first place from `start` on that is no white space, or `end`."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import SLICE, EncoderLike, Progress, Tally, passage_limit, text_hash, write_segment
+from .batch import SLICE, EncoderLike, Progress, Tally, text_hash, write_segment
 from .config import Calibration, Options
 from .passages import encoded_text, split
 from .store import documents, fulltext, manifest, passages
@@ -81,9 +81,8 @@ def _stage(
 
     for key in documents.keys(store):
         document = documents.read(store, key)
-        limit = passage_limit(encoder, document.title)
-        for passage in split(document, encoder.token_spans, limit):
-            text = encoded_text(document.title, passage.text)
+        for passage in split(document, encoder.token_spans, encoder.room):
+            text = encoded_text(document.title, passage.heading, passage.text)
             waiting.append((next_id, text_hash(text), text))
             _put(store, next_id, key, passage, text_hash(text), len(segments))
             next_id += 1

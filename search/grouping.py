@@ -41,9 +41,12 @@ def shown(
     `rank` gives the best passages to a depth, and is asked deeper until there are `k`, or no more
     come; `fetch` gives what is stored of them. Near-identical ones collapse into the best of them:
     those with a Jaccard coefficient of their three-term shingles of at least `SAME` (Broder: On the
-    resemblance and containment of documents, 1997).
+    resemblance and containment of documents, 1997); of a document without text the title counts.
+    By documents, a passage that differs stands below its document's best, FURTHER of them at most,
+    as far as they are among the passages that were asked for; a document whose best passage
+    collapses is named as a duplicate, and not shown.
     """
-    depth = k
+    depth = k if group == "passage" else k * (1 + FURTHER)
     while True:
         ranked = rank(depth)
         chosen = _collapsed(ranked, fetch(ranked), group)
@@ -80,7 +83,8 @@ def _collapsed(
 
 
 def _shingles(of: StoredPassage) -> Shingles:
-    terms = [term.text for term in analysis.words(of.passage.text or of.title)]
+    said = of.passage.text.strip() or of.title
+    terms = [term.text for term in analysis.words(said)] or [said]
     count = max(1, len(terms) - SHINGLE + 1)
     return frozenset(tuple(terms[start : start + SHINGLE]) for start in range(count))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from .fusion import fuse
 from .lexical import Ids, Lexical
 from .query import Query
 from .scale import Mode, scale
+from .times import Times
 
 if TYPE_CHECKING:
     from ..index.vectors import Segment
@@ -32,24 +31,6 @@ class Ranked:
     score: float
     scores: Mapping[str, float]
     explanation: Mapping[str, Json] = field(default_factory=dict)
-
-
-class Times:
-    """Milliseconds by stage."""
-
-    def __init__(self) -> None:
-        """Nothing measured yet."""
-        self.stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add what the block takes to the stage of that name."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = 1000 * (time.perf_counter() - began)
-            self.stages[name] = self.stages.get(name, 0.0) + took
 
 
 class Ranking:

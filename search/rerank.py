@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import exp
 from typing import TYPE_CHECKING, Protocol
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# So many of the best passages are read again, or as many hits as are asked for: a cross-encoder of
-# 22M parameters takes some 40 ms for each on one core.
+# So many of the best passages are read again. A cross-encoder of 22M parameters takes some 40 ms
+# for each, on one core.
 RERANKED = 30
 
 
@@ -45,23 +45,31 @@ def rerank(
     return sorted(scored, key=lambda pair: -pair[1])
 
 
-def best_reranked(scorer: PairScorer, ranking: Ranking, k: int) -> list[Ranked]:
-    """The best passages of a ranking in the scorer's order, RERANKED of them or `k`.
+def reranking(scorer: PairScorer, ranking: Ranking) -> Callable[[int], list[Ranked]]:
+    """What gives the best passages to a depth: RERANKED in the scorer's order, then the others.
 
-    The scorer's score is that of the hit, through 1 / (1 + e^-x) where it is not bounded. It reads
-    a passage as the encoder does, below its title.
+    The scorer's score is that of the hit, through 1 / (1 + e^-x) where it is not bounded; those
+    that it did not read keep their order, and score no more than the last that it read. It reads a
+    passage as the encoder does, below its title and headings.
     """
-    found = ranking.best(max(k, RERANKED))
+    found = ranking.best(RERANKED)
     stored = stored_of(ranking.snapshot, found)
-    candidates = [
-        (one.passage, encoded_text(of.title, of.passage.text))
-        for one in found
-        for of in [stored[one.passage]]
-    ]
     known = {one.passage: one for one in found}
-    ranked = []
+    candidates = [
+        (id, encoded_text(of.title, of.passage.heading, of.passage.text))
+        for id, of in ((id, stored[id]) for id in known)
+    ]
+    head = []
     for passage, raw in rerank(scorer, ranking.query.text, candidates):
         score = raw if scorer.bounded else 1 / (1 + exp(-max(raw, -500.0)))
         one = known[passage]
-        ranked.append(replace(one, score=score, scores={**one.scores, "rerank": raw}))
-    return ranked
+        head.append(replace(one, score=score, scores={**one.scores, "rerank": raw}))
+
+    def best(depth: int) -> list[Ranked]:
+        if depth <= len(head) or len(head) < RERANKED:
+            return head[:depth]
+        rest = [one for one in ranking.best(depth) if one.passage not in known]
+        lowest = head[-1].score
+        return [*head, *(replace(one, score=min(one.score, lowest)) for one in rest)][:depth]
+
+    return best

@@ -1,6 +1,7 @@
 """What a score means: 0 to 1, with 1/2 where unrelated text ends."""
 
 from collections.abc import Callable
+from math import hypot
 from typing import Literal
 
 from ..index.config import Calibration
@@ -23,16 +24,18 @@ def scale(mode: Mode, calibration: Calibration) -> Callable[[float], float]:
 
         score(x) = n^2 / (n^2 + 3^2)
 
-    0 up to the mean, 1/2 at three deviations, 0.9 at nine. For the fused score m is half the mean
-    cosine and half the square of the mean coverage, which is what `fuse` makes of the two.
+    0 up to the mean, 1/2 at three deviations, 0.9 at nine. For the fused score, m is what `fuse`
+    makes of the mean cosine c and the mean coverage v, (c + v^2) / 2, and s what becomes of their
+    deviations, taken as independent: sqrt(s_c^2 + (2 v s_v)^2) / 2.
     """
     if mode == "dense":
         mean, deviation = calibration.cosine, calibration.cosine_deviation
     elif mode == "lexical":
         mean, deviation = calibration.coverage, calibration.coverage_deviation
     else:
-        mean = 0.5 * calibration.cosine + 0.5 * calibration.coverage**2
-        deviation = 0.5 * calibration.cosine_deviation
+        mean = (calibration.cosine + calibration.coverage**2) / 2
+        of_words = 2 * calibration.coverage * calibration.coverage_deviation
+        deviation = hypot(calibration.cosine_deviation, of_words) / 2
     deviation = max(deviation, 1e-3)  # of an index with next to nothing in it
 
     def score(x: float) -> float:

@@ -15,8 +15,9 @@ from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
 from .hits import best_of_documents, hits_of, stored_of
 from .query import Query
-from .ranking import Ranked, Ranking, Times
+from .ranking import Ranked, Ranking
 from .scale import Mode, scale
+from .times import Times
 
 if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
@@ -107,7 +108,7 @@ class Searcher:
         reranker = self._reranker(rerank)
 
         def work(ranking: Ranking) -> Answer:
-            rank = _with(reranker, ranking, k)
+            rank = _with(reranker, ranking)
 
             def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
                 with ranking.times.stage("fetch"):
@@ -167,7 +168,7 @@ class Searcher:
         reranker = self._reranker(rerank)
 
         def work(ranking: Ranking) -> list[str]:
-            return list(best_of_documents(ranking.snapshot, _with(reranker, ranking, k), k))
+            return list(best_of_documents(ranking.snapshot, _with(reranker, ranking), k))
 
         return self._ask([syntax.plain(query) for query in queries], k, mode, where, work)
 
@@ -285,15 +286,14 @@ class Searcher:
         return list(self._segments.values())
 
 
-def _with(reranker: CrossEncoder | None, ranking: Ranking, k: int) -> Callable[[int], list[Ranked]]:
+def _with(reranker: CrossEncoder | None, ranking: Ranking) -> Callable[[int], list[Ranked]]:
     """What gives the best passages to a depth: the ranking, or a reranker of its best."""
     if reranker is None:
         return ranking.best
-    from .rerank import best_reranked
+    from .rerank import reranking
 
     with ranking.times.stage("rerank"):
-        ranked = best_reranked(reranker, ranking, k)
-    return lambda depth: ranked[:depth]
+        return reranking(reranker, ranking)
 
 
 def _filter(where: str | None) -> Filter | None:

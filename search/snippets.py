@@ -1,6 +1,7 @@
 """What of a passage answers: the words that match, and the sentence that says it."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,18 +13,26 @@ from .fusion import fuse
 
 Span = tuple[int, int]
 
-# A sentence ends at a full stop before white space and what is no small letter, where a paragraph
-# or a list's item ends, and in scripts whose stops need no space.
+# A sentence ends at a full stop before white space, where a paragraph, a heading or an item of a
+# list ends, and in scripts whose stops need no space; what closes a quotation belongs to it.
+_ITEM = r"\s* (?: [-*+•>|] | \#{1,6} | \d+[.)] ) \s"
+_STOP = r"[.!?\u2026\u0964\u061f\u06d4]"  # of Devanagari, Arabic and Urdu, too
+_WIDE_STOP = r"[\u3002\uff01\uff1f\uff61]"  # 。 and its like
+_WIDE_CLOSING = r"[\u300d\u300f\uff09\u3011\u3009\u300b\u201d\u2019]"  # 」 and its like
 _END = re.compile(
-    r"""
-    (?: (?<=[.!?…]) | (?<=[.!?…]["'\u201d\u2019)\]]) ) \s+ (?=[^\sa-z])
-    | (?<=[\u3002\uff01\uff1f])  # 。 and the wide ! and ?
+    rf"""
+    (?: (?<={_STOP}) | (?<={_STOP}["'\u201d\u2019\u00bb)\]]) ) \s+ (?=\S)
+    | (?: (?<={_WIDE_STOP}) | (?<={_WIDE_STOP}{_WIDE_CLOSING}) )
+      (?! {_WIDE_STOP} | {_WIDE_CLOSING} )
     | \n\s*\n
-    | \n (?= \s* (?: [-*+•#>|] | \d+[.)] ) \s )
+    | \n (?= {_ITEM} )
     """,
     re.VERBOSE,
 )
-_ABBREVIATED = re.compile(r"\b(?:[A-Z]|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|No|Fig|approx)\.$")
+_HEADING = re.compile(r"^#{1,6}[ \t].*$", re.MULTILINE)
+_ABBREVIATED = re.compile(r"\b(?:[A-Z]|e\.g|i\.e|cf|vs|Mr|Mrs|Ms|Dr|Prof|St|Fig|approx)\.$")
+# What parts a paragraph or an item from what stands before it, whatever that ends with.
+_APART = re.compile(rf"\s*\n\s*\n | \s*\n (?= {_ITEM} )", re.VERBOSE)
 
 _RULE = " #=-*~\t\n"  # what stands around the words of a heading
 
@@ -52,39 +61,36 @@ def snippets(
     `weights` are the query's terms with what each counts, `whole` what may stand whole. Sentences
     are scored as passages are, by `fuse`: the share of the query's weight that their words have,
     and, where no sentence of a text has a quarter of it, the cosine to the query: `nearness` gives
-    that for a list of sentences, [n]. The first is taken of equals, a heading only
-    where there is nothing else. Only the first texts are encoded, as far as MOST_ENCODED goes.
+    that for a list of sentences, [n]. The first is taken of equals; a heading, or what has neither
+    letter nor digit, only where there is nothing else. MOST_ENCODED sentences are encoded at most:
+    of the first texts, and in a text of those first that have more of the query's words.
     """
     total = sum(weights.values()) or 1.0
     chosen: list[Snippet] = []
-    undecided: list[tuple[int, list[Span], dict[int, float]]] = []
+    undecided: list[tuple[int, list[Span], list[int], dict[int, float]]] = []
     encoded: list[str] = []
     for number, (text, headings) in enumerate(passages):
-        spans = [
-            span for span in sentences(text) if text[slice(*span)].strip(_RULE) not in headings
-        ]
-        spans = spans or sentences(text)
+        every = sentences(text)
+        spans = [span for span in every if _says(text[slice(*span)], headings)] or every
         found = _matches(text, weights, whole)
         shares = {
             place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
             for place, span in enumerate(spans)
         }
-        best = max(shares, key=lambda place: (shares[place], -place), default=0)
-        sentence = spans[best] if spans else (0, len(text))
+        ranked = sorted(shares, key=lambda place: (-shares[place], place))
+        sentence = spans[ranked[0]] if spans else (0, len(text))
         chosen.append(Snippet(_merged([span for _, span in found]), sentence))
-        if (
-            nearness is not None
-            and len(spans) > 1
-            and shares[best] < TELLING
-            and len(encoded) + len(spans) <= MOST_ENCODED
-        ):
-            undecided.append((number, spans, shares))
-            encoded += [text[slice(*span)] for span in spans]
+        asked = ranked[: MOST_ENCODED - len(encoded)]
+        if nearness is not None and len(asked) > 1 and shares[ranked[0]] < TELLING:
+            undecided.append((number, spans, asked, shares))
+            encoded += [text[slice(*spans[place])] for place in asked]
     if nearness is not None and encoded:
         cosines = nearness(encoded).tolist()
-        for number, spans, shares in undecided:
-            own, cosines = cosines[: len(spans)], cosines[len(spans) :]
-            scores = fuse(dict(enumerate(own)), shares)
+        for number, spans, asked, shares in undecided:
+            own, cosines = cosines[: len(asked)], cosines[len(asked) :]
+            scores = fuse(
+                dict(zip(asked, own, strict=True)), {place: shares[place] for place in asked}
+            )
             best = max(scores, key=lambda place: (scores[place], -place))
             chosen[number] = Snippet(chosen[number].marks, spans[best])
     return chosen
@@ -93,14 +99,17 @@ def snippets(
 def sentences(text: str) -> list[Span]:
     """The sentences of a passage, as spans without the white space around them.
 
+    They ascend, do not overlap, and hold every character that is no white space.
+
     >>> sentences("Dr. Who came.  He left!\\n\\n- one\\n- two")
     [(0, 13), (15, 23), (25, 30), (31, 36)]
     """
     spans: list[Span] = []
     start = 0
     ends = [found.span() for found in _END.finditer(text)]
-    for end, after in [*ends, (len(text), len(text))]:
-        if after < len(text) and _ABBREVIATED.search(text, start, end):
+    ends += [(found.end(), found.end()) for found in _HEADING.finditer(text)]
+    for end, after in [*sorted(ends), (len(text), len(text))]:
+        if end < start or (end < after and _goes_on(text, start, end, after)):
             continue
         piece = text[start:end]
         if piece.strip():
@@ -108,6 +117,21 @@ def sentences(text: str) -> list[Span]:
             spans.append((low, start + len(piece.rstrip())))
         start = after
     return spans
+
+
+def _goes_on(text: str, start: int, end: int, after: int) -> bool:
+    """Whether the stop before the white space [end, after) ends an abbreviation, no sentence."""
+    if _APART.match(text, end):
+        return False
+    if text[after].isdigit() and text.endswith("No.", start, end):
+        return True
+    return text[after].islower() or bool(_ABBREVIATED.search(text, start, end))
+
+
+def _says(sentence: str, headings: Collection[str]) -> bool:
+    """Whether it is more than a heading, or a line of marks."""
+    bare = sentence.strip(_RULE)
+    return bare not in headings and any(map(str.isalnum, bare))
 
 
 def _matches(
@@ -121,12 +145,20 @@ def _matches(
             found.append((term.text, (term.start, term.end)))
         elif prefixes and term.text.startswith(prefixes):
             prefix = next(prefix for prefix in prefixes if term.text.startswith(prefix))
-            found.append((f"{prefix}*", (term.start, term.start + len(prefix))))
-    if whole:
-        for term in analysis.compounds(text):
-            if term.text in whole:
-                found.append((term.text, (term.start, term.end)))
+            found.append((f"{prefix}*", (term.start, _reach(text, term, prefix))))
+    for term in analysis.compounds(text):
+        if term.text in weights or term.text in whole:
+            found.append((term.text, (term.start, term.end)))
     return found
+
+
+def _reach(text: str, term: analysis.Term, prefix: str) -> int:
+    """Where what begins a term ends in the text: its letters may be several code points there."""
+    for end in range(term.start + 1, term.end):
+        marked = unicodedata.category(text[end])[0] == "M"
+        if not marked and analysis.fold(text[term.start : end]).startswith(prefix):
+            return end
+    return term.end
 
 
 def _within(found: Sequence[tuple[str, Span]], sentence: Span) -> set[str]:

@@ -104,7 +104,7 @@ def test_a_folder_of_all_that_is_bad(home: Path) -> None:
     assert "binary" in skipped["junk.txt"]
     assert "binary" in skipped["nul.txt"]
     hits = json.loads(run("search", KEYWORD, "--mode", "lexical", "--json", **bare)[0])["hits"]
-    found = {hit["document"] for hit in hits}
+    found = {name for hit in hits for name in (hit["document"], *hit["duplicates"])}
     assert {"bad/\\xff\\xfe.txt", "bad/new\nline.txt", "bad/\x1b[31m.txt"} < found
     out, _ = run("search", KEYWORD, **bare)
     assert "\x1b" not in out

@@ -190,7 +190,7 @@ def test_search_finds_and_prints(indexed: Path, run: Run, mode: str) -> None:
     """Rank, title, score; document:line; the passage. No colours where nobody looks."""
     lines = run("search", "reset", "button", "--mode", mode, "-k", "1").stdout.splitlines()
     assert lines[0].startswith(" 1. Router  ")
-    float(lines[0].split()[-1])
+    assert 0 <= float(lines[0].split()[2]) <= 1
     assert lines[1] == "    notes/router.md:1"
     assert lines[2] == "    Hold the reset button for ten seconds."
     assert "\x1b" not in "".join(lines)
@@ -390,7 +390,7 @@ def test_what_the_system_refuses_ends_in_words(
     indexed: Path, run: Run, monkeypatch: Any, error: Exception, said: str
 ) -> None:
     """Also where no part of the index had an explanation."""
-    monkeypatch.setattr("clsearch.search.Searcher.search", _raising(error))
+    monkeypatch.setattr("clsearch.search.Searcher.answer", _raising(error))
     assert said in run("search", "x", code=2).stderr
 
 

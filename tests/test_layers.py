@@ -22,7 +22,7 @@ ROWS = (
         "index.store",
         "index.vectors",
     },
-    {"index.batch", "search.hit", "search.query"},
+    {"index.batch", "search.hit", "search.query", "search.times"},
     {
         "index.calibration",
         "index.check",
@@ -43,6 +43,7 @@ ROWS = (
     {"index.index"},
     {"search.searcher", "terminal"},
     {"search.evaluate"},
+    {"printing"},
     {"cli"},
     {"__main__"},
 )

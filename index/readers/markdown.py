@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..types import Document, Heading, Json
 from .decoding import decode
 from .metadata import plain
-from .text import file_title
+from .text import LONGEST_TITLE, file_title, wiki_headings
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -23,9 +23,12 @@ def read(file: BinaryIO, document_id: str) -> Iterator[Document]:
     metadata, start = _front_matter(text)
     body = text[start:]
     headings = _headings(body)
+    first = headings[0].text if headings else ""
+    if not headings:  # a wiki's text is often named as Markdown
+        headings, first = wiki_headings(body)
     title = metadata.get("title")
     if not isinstance(title, str) or not title.strip():
-        title = headings[0].text if headings else file_title(document_id, text)
+        title = first or file_title(document_id, text)
     line = 1 + text.count("\n", 0, start)
     yield Document(document_id, title.strip(), body, metadata, headings, line=line)
 
@@ -66,14 +69,18 @@ def _yaml(text: str) -> Any:
 
 
 def _headings(text: str) -> tuple[Heading, ...]:
-    """The headings that stand in no list and no quotation; code fences hold none."""
+    """The headings that stand in no list and no quotation; code fences hold none.
+
+    A paragraph that a rule happens to follow is called a heading by Markdown, but is none.
+    """
     lines = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
     tokens = _blocks().parse(text)
-    return tuple(
+    headings = (
         Heading(lines[opening.map[0]], int(opening.tag[1]), _words(inline.content))
         for opening, inline in pairwise(tokens)
         if opening.type == "heading_open" and opening.level == 0 and opening.map is not None
     )
+    return tuple(heading for heading in headings if len(heading.text) <= LONGEST_TITLE)
 
 
 def _words(heading: str) -> str:

@@ -1,4 +1,4 @@
-"""Plain text, and the markups that underline their headings: reStructuredText, AsciiDoc."""
+"""Plain text, and markups that underline their headings (AsciiDoc) or flank them (wikis)."""
 
 import re
 import unicodedata
@@ -12,16 +12,21 @@ SUFFIXES = (".txt", ".text", ".rst", ".rest", ".asc", ".adoc", ".asciidoc", ".lo
 
 RULE = re.compile(r"""^([-=`:.'"~^_*+#])\1{2,}[ \t]*$""", re.MULTILINE)
 COLUMNS = re.compile(r"\S(?: {2,}|\t)\s*\S")  # a table's head, which is ruled off as well
+WIKI_HEADING = re.compile(
+    r"^[^\S\n]*(=(?: ?=)*)[^\S\n]+(?!=)([^\n]{1,120}?)[^\S\n]+(?<!= )\1[^\S\n]*$", re.MULTILINE
+)
 LONGEST_TITLE = 120  # characters
 
 
 def read(file: BinaryIO, document_id: str) -> Iterator[Document]:
     """Yield the one document; its title is the heading that it starts with, else the file name."""
     text = decode(file.read())
-    headings = underlined_headings(text)
-    starts_with_one = headings and _is_preamble(text[: headings[0].start])
-    title = headings[0].text if starts_with_one else file_title(document_id, text)
-    yield Document(document_id, title, text, headings=headings)
+    headings, title = underlined_headings(text), ""
+    if not headings:
+        headings, title = wiki_headings(text)
+    elif _is_preamble(text[: headings[0].start]):
+        title = headings[0].text
+    yield Document(document_id, title or file_title(document_id, text), text, headings=headings)
 
 
 def file_title(document_id: str, text: str) -> str:
@@ -54,6 +59,20 @@ def underlined_headings(text: str) -> tuple[Heading, ...]:
         level = levels.setdefault((rule[1], overlined), len(levels) + 1)
         headings.append(Heading(above_start if overlined else start, level, title.strip()))
     return tuple(headings)
+
+
+def wiki_headings(text: str) -> tuple[tuple[Heading, ...], str]:
+    """The lines between equal marks, as MediaWiki has them, `== Title ==`, and the text's title.
+
+    The number of marks is the level; a tokenised text has spaces between them. A heading titles the
+    text where all others are below it: among its like, it titles a part.
+    """
+    headings = tuple(
+        Heading(match.start(), match[1].count("="), match[2])
+        for match in WIKI_HEADING.finditer(text)
+    )
+    alone = all(heading.level > headings[0].level for heading in headings[1:])
+    return headings, headings[0].text if headings and alone else ""
 
 
 def _is_title(line: str, rule: str) -> bool:

@@ -29,6 +29,7 @@ class Setting:
     mode: Mode = "hybrid"
     model: str | None = None
     pooling: str | None = None
+    rerank: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ def _run(searcher: Searcher, collection: Collection, depth: int, setting: Settin
     """What one setting answers, in the ids of the judgments."""
     queries = collection.queries
     # One more, for a document with the id of the query is none in BEIR.
-    found = searcher.rank_documents(list(queries.values()), depth + 1, setting.mode)
+    found = searcher.rank_documents(
+        list(queries.values()), depth + 1, setting.mode, rerank=setting.rerank
+    )
     run: Run = {}
     for query, ranking in zip(queries, found, strict=True):
         others = [id for id in ranking if collection.may_find_itself or id != query][:depth]

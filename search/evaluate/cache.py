@@ -121,8 +121,8 @@ def _bring_up_to_date(corpus: Corpus, options: Options, folder: Path, status: St
     if gone:
         with Index.open(index) as writer:
             writer.remove(gone)
-    if seen == corpus.stamp():  # else it changed meanwhile, and is read again the next time
-        _write(stamp, made)
+    # The stamp is that of before they were read: had they changed meanwhile, it is another one now.
+    _write(stamp, made)
 
 
 def _name(corpus: Corpus, options: Options) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from clsearch.index import Index
+from clsearch.index.batch import text_hash
 from clsearch.index.check import check
 from clsearch.index.errors import IndexDamaged, IndexMissing
 from clsearch.index.files import segment_path
 from clsearch.index.store import manifest
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment, build
+from words_encoder import WordsEncoder
 
 WORDS = ["alpha", "beta", "gamma", "delta"]
 
@@ -57,6 +59,27 @@ def test_no_index(tmp_path: Path) -> None:
     """Is no problem of an index."""
     with pytest.raises(IndexMissing):
         check(tmp_path)
+
+
+def test_vectors_made_without_headings_are_sound(tmp_path: Path, encoder: WordsEncoder) -> None:
+    """As earlier versions made them: check is content, and a lost one is made again as it was."""
+    text = "# T\n\n## Part\n\n" + "word " * 100
+    with Index.open(tmp_path / "index", encoder=encoder) as opened:
+        (tmp_path / "a.md").write_text(text)
+        opened.sync([tmp_path / "a.md"])
+    given = encoder.encoded[-1]
+    assert given.startswith("T > Part\nword")
+    earlier = given.replace(" > Part", "")
+    change(
+        tmp_path / "index",
+        f"UPDATE passages SET hash = '{text_hash(earlier)}' WHERE hash = '{text_hash(given)}'",
+    )
+    assert check(tmp_path / "index") == ()
+    lose(tmp_path / "index")
+    with Index.open(tmp_path / "index", encoder=encoder) as opened:
+        opened.repair()
+    assert encoder.encoded[-1] == earlier
+    assert check(tmp_path / "index") == ()
 
 
 def stray_segment(index: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from clsearch.index.passages import encoded_text, split
+from clsearch.index.passages import encoded_text, encoded_texts, split
 from clsearch.index.types import Document, Heading, Passage
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -64,8 +64,7 @@ def check(document: Document, passages: list[Passage], limit: int) -> None:
         covered[passage.start : passage.end] = [True] * len(passage.text)
     assert all(done or text[at].isspace() for at, done in enumerate(covered))
     for before, after in pairwise(passages):
-        assert before.start < after.start
-        assert before.end < after.end
+        assert before.end <= after.start
 
 
 FRAGMENTS = st.sampled_from(
@@ -83,15 +82,15 @@ FRAGMENTS = st.sampled_from(
 @given(
     pieces=st.lists(st.one_of(FRAGMENTS, st.text(max_size=8)), max_size=60),
     limit=st.sampled_from([1, 2, 3, 5, 8, 16, 40, 250]),
-    overlap=st.sampled_from([0, 4, 32]),
+    above=st.sampled_from(["", "T", "the router " * 9]),
     cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 4)), max_size=5),
 )
-@example(pieces=["a" * 5000], limit=8, overlap=4, cuts=[])
-@example(pieces=["e" + "\u0301" * 3000], limit=8, overlap=4, cuts=[])
-@example(pieces=["." * 3000], limit=8, overlap=4, cuts=[])
-@example(pieces=["👨‍👩‍👧‍👦"] * 300, limit=8, overlap=4, cuts=[])
+@example(pieces=["a" * 5000], limit=8, above="T", cuts=[])
+@example(pieces=["e" + "\u0301" * 3000], limit=8, above="T", cuts=[])
+@example(pieces=["." * 3000], limit=8, above="T", cuts=[])
+@example(pieces=["👨‍👩‍👧‍👦"] * 300, limit=8, above="T", cuts=[])
 def test_passages_cover_the_document(
-    pieces: list[str], limit: int, overlap: int, cuts: list[tuple[float, int]]
+    pieces: list[str], limit: int, above: str, cuts: list[tuple[float, int]]
 ) -> None:
     """In every script, with any headings, at any limit."""
     text = "".join(piece.replace("\r", "") for piece in pieces)
@@ -100,14 +99,14 @@ def test_passages_cover_the_document(
         Heading(int(place * len(text)), level, text[int(place * len(text)) :][:5])
         for place, level in sorted(cuts)
     )
-    document = Document("d", "", text, headings=headings, line=3)
-    check(document, split(document, token_spans, limit, overlap), limit)
+    document = Document("d", above, text, headings=headings, line=3)
+    if text.strip():
+        check(document, split(document, token_spans, limit), limit)
 
 
-def texts(text: str, limit: int, overlap: int = 0, headings: tuple[Heading, ...] = ()) -> list[str]:
+def texts(text: str, limit: int) -> list[str]:
     """The passages' texts, a word counting one token."""
-    document = Document("d", "", text, headings=headings)
-    return [passage.text for passage in split(document, words, limit, overlap)]
+    return [passage.text for passage in split(Document("d", "", text), words, limit)]
 
 
 def test_a_short_text_is_one_passage() -> None:
@@ -147,7 +146,7 @@ def test_sentences_of_every_script(sentences: list[str]) -> None:
     text = "".join(sentences * 2)
     longest = max(len(token_spans(sentence)) for sentence in sentences)
     document = Document("d", "", text)
-    found = split(document, token_spans, longest, 0)
+    found = split(document, token_spans, longest)
     check(document, found, longest)
     starts = {0}
     for sentence in sentences * 2:
@@ -160,12 +159,22 @@ def test_items_of_a_list_stay_whole() -> None:
     assert texts("- a b c\n- d e f\n2. g h i", 6) == ["- a b c", "- d e f", "2. g h i"]
 
 
-def test_the_overlap_is_whole_sentences_where_a_sentence_was_cut_after() -> None:
-    """And nothing at a paragraph."""
-    text = "A a a a. B b b. C c c. D d d. E e e. F f f."
-    found = texts(text, 16, overlap=4)
-    assert found == ["A a a a. B b b. C c c.", "C c c. D d d. E e e. F f f."]
-    assert texts("a a a a a a\n\nb b b b b b", 8, overlap=2) == ["a a a a a a", "b b b b b b"]
+def test_nothing_is_said_twice() -> None:
+    """Sentences are shared out; none is repeated."""
+    assert texts("A a a a. B b b. C c c. D d d. E e e. F f f.", 16) == [
+        "A a a a. B b b. C c c.",
+        "D d d. E e e. F f f.",
+    ]
+
+
+def test_title_and_headings_take_room() -> None:
+    """A passage has what the encoder takes less what stands above it, yet at least half."""
+    text = "# B C\n\n" + "d " * 100
+    document = Document("d", "A", text, headings=(Heading(0, 1, "B C"),))  # A > B C: four words
+    longest = {room: max(len(words(p.text)) for p in split(document, words, room)) for room in
+               (6, 20, 30, 100)}  # fmt: skip
+    assert longest == {6: 3, 20: 15, 30: 26, 100: 52}
+    assert max(len(words(p.text)) for p in split(document, words, 100, goal=10)) == 10
 
 
 def test_a_passage_keeps_to_its_section() -> None:
@@ -176,7 +185,7 @@ def test_a_passage_keeps_to_its_section() -> None:
         for mark, name in (("#", "A"), ("##", "B"), ("#", "C"))
     )
     document = Document("d", "T", text, headings=headings, pages=(0, text.index("## B")), line=5)
-    assert [(p.text, p.heading, p.line, p.page) for p in split(document, words, 12)] == [
+    assert [(p.text, p.heading, p.line, p.page) for p in split(document, words, 15, 12)] == [
         ("Some words of introduction.", "", 5, 1),
         ("# A\n\na a a a", "A", 7, 1),
         ("## B\n\nb b b b", "A > B", 11, 2),
@@ -231,15 +240,30 @@ def test_the_work_grows_with_the_text_and_no_faster() -> None:
         return words(text)
 
     text = "All of this is on one line. " * 20_000
-    found = split(Document("d", "", text), counting, 250)
+    found = split(Document("d", "", text), counting, 250, 200)
     assert counted == len(text)
-    assert len(found) <= ceil(140_000 / 200)
+    assert len(found) <= ceil(140_000 / 180)
 
 
 def test_text_for_the_encoder() -> None:
-    """Below its title, unless it says the title itself; in NFC."""
-    assert encoded_text("Routers", "Reset it.") == "Routers\nReset it."
-    assert encoded_text("Routers", "# Routers\n\nReset it.") == "# Routers\n\nReset it."
-    assert encoded_text("", "e\u0301") == "é"
-    assert encoded_text("e\u0301", "é first") == "é first"
-    assert encoded_text(" Title ", "") == "Title"
+    """Below its title and headings, without those that it says itself; in NFC."""
+    assert encoded_text("Routers", "", "Reset it.") == "Routers\nReset it."
+    assert encoded_text("Routers", "", "# Routers\n\nReset it.") == "# Routers\n\nReset it."
+    assert encoded_text("", "", "e\u0301") == "é"
+    assert encoded_text("e\u0301", "", "é first") == "é first"
+    assert encoded_text(" Title ", "", "") == "Title"
+    assert encoded_text("T", "A > B", "text") == "T > A > B\ntext"
+    assert encoded_text("T", "T > B", "text") == "T > B\ntext"
+    assert encoded_text("", "A", "text") == "A\ntext"
+    assert encoded_text("T", "A > B", "## B\n\ntext") == "T > A\n## B\n\ntext"
+    assert encoded_text("T", "A > B", "# A\n\n## B\n\ntext") == "T\n# A\n\n## B\n\ntext"
+    assert encoded_text("T", "T > B", "# T\n\n## B\n\ntext") == "# T\n\n## B\n\ntext"
+    assert encoded_text("x" * 300, "A", "text") == "x" * 256 + "\ntext"
+
+
+def test_text_that_an_earlier_version_gave_the_encoder() -> None:
+    """Without headings."""
+    assert encoded_texts("T", "A", "text") == ("T > A\ntext", "T\ntext")
+    assert encoded_texts("T", "A", "T is") == ("T is", "T is")
+    assert encoded_texts("", "A", "text") == ("A\ntext", "text")
+    assert encoded_texts("T", "A", "") == ("T > A", "T")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from fractions import Fraction
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot, StoredPassage
 from clsearch.index.vectors import Segment
 from clsearch.search import Hit, Mode, Searcher
+from clsearch.search.scale import scale
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 MakeIndex = Callable[..., Path]
@@ -48,6 +49,12 @@ def by_brute_force(path: Path, encoder: Any, query: str) -> list[tuple[int, floa
     [vector] = encoder.encode_queries([query])
     cosines = [(id, float(stored @ vector)) for id, stored in stored_vectors(path).items()]
     return sorted(cosines, key=lambda pair: (-pair[1], pair[0]))
+
+
+def scaled(path: Path, mode: Mode, raw: float) -> float:
+    """The score of a hit with this raw score, in an index as it was calibrated."""
+    with Snapshot.open(path) as snapshot:
+        return scale(mode, snapshot.calibration)(raw)
 
 
 def ids(hits: Sequence[Hit]) -> list[int]:
@@ -85,47 +92,60 @@ def test_dense_is_the_brute_force_ranking(
         exact = by_brute_force(path, encoder, query)
         hits = searcher.search(query, 25, "dense")
         assert len(set(ids(hits))) == 25
-        assert [hit.score for hit in hits] == pytest.approx([s for _, s in exact[:25]], abs=1e-6)
+        cosines = [hit.scores["dense"] for hit in hits]
+        assert cosines == pytest.approx([s for _, s in exact[:25]], abs=1e-6)
+        assert [hit.score for hit in hits] == [scaled(path, "dense", x) for x in cosines]
         # Sums of another order differ in the last bits, so near ties may stand either way.
         for id, (_, score) in zip(ids(hits), exact[:25], strict=True):
             assert id in {other for other, near in exact if abs(near - score) < 1e-6}
 
 
 def test_lexical_is_what_fts5_ranks(ten: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """BM25 of the ORed words, ties by id; no encoder is asked."""
+    """BM25 of the ORed words, ties by id, as a share of their weights; no encoder is asked."""
     monkeypatch.setattr(ten, "_load_encoder", lambda: pytest.fail("an encoder was loaded"))
     hits = ten.search("jade, IRON jade!", 30, "lexical")
     with Snapshot.open(ten.path) as snapshot:
         exact = snapshot.match('"jade" OR "iron"', 30)
+        passages, found = snapshot.passage_count(), snapshot.frequencies(["jade", "iron"])
     assert len(exact) > 10
-    assert [(hit.passage.id, hit.score) for hit in hits] == exact
-    assert [dict(hit.scores) for hit in hits] == [{"lexical": score} for _, score in exact]
+    assert [(hit.passage.id, hit.scores) for hit in hits] == [
+        (id, {"lexical": score}) for id, score in exact
+    ]
+    weights = [max(log((passages - n + 0.5) / (n + 0.5)), 1e-6) for n in found.values()]
+    for hit, (_, score) in zip(hits, exact, strict=True):
+        assert hit.explanation["coverage"] == pytest.approx(score / sum(weights))
+        assert hit.score == scaled(ten.path, "lexical", score / sum(weights))
 
 
 def test_hybrid_is_the_fusion_of_both(make_index: MakeIndex, encoder: Any, stones: Stones) -> None:
-    """Of the two top hundreds, in exact arithmetic; the cosine is known of every hit."""
+    """Of the two top hundreds, cosine and coverage known of every one of them."""
     path = make_index(stones(80))
     searcher = Searcher.open(path, encoder)
     query = "amber basalt"
     dense = {hit.passage.id or 0: hit for hit in searcher.search(query, 100, "dense")}
-    lexical = {hit.passage.id or 0: hit for hit in searcher.search(query, 100, "lexical")}
-    assert len(dense) == len(lexical) == 100
-    assert dense.keys() != lexical.keys()
+    lexical = {hit.passage.id or 0: hit for hit in searcher.search(query, 1000, "lexical")}
+    best = dict(list(lexical.items())[:100])
+    assert len(dense) == len(best) == 100
+    assert dense.keys() != best.keys()
+    exact = dict(by_brute_force(path, encoder, query))
+    coverage = {id: float(str(hit.explanation["coverage"])) for id, hit in lexical.items()}
+    trust = min(1.0, max(coverage.values()))
     fused = {
-        id: Fraction(61, 2)
-        * sum(Fraction(1, 60 + ranking[id].rank) for ranking in (dense, lexical) if id in ranking)
-        for id in dense.keys() | lexical.keys()
+        id: exact[id] / 2 + trust * coverage.get(id, 0.0) / 2 for id in dense.keys() | best.keys()
     }
     expected = sorted(fused, key=lambda id: (-fused[id], id))
     hits = searcher.search(query, 100)
-    assert [hit.score for hit in hits] == pytest.approx([float(fused[i]) for i in expected[:100]])
-    assert ids(hits) == expected[:100]
+    found = [float(str(hit.explanation["fused"])) for hit in hits]
+    assert found == pytest.approx([fused[id] for id in expected[:100]], abs=1e-6)
+    assert [hit.score for hit in hits] == [scaled(path, "hybrid", x) for x in found]
+    assert ids(hits[:20]) == expected[:20]
     assert ids(searcher.search(query, 7)) == expected[:7]
-    exact = dict(by_brute_force(path, encoder, query))
     for hit in hits:
         id = hit.passage.id or 0
         assert hit.scores["dense"] == pytest.approx(exact[id], abs=1e-6)
-        assert hit.scores.get("lexical") == (lexical[id].score if id in lexical else None)
+        assert hit.scores.get("lexical") == (
+            pytest.approx(lexical[id].scores["lexical"]) if id in lexical else None
+        )
 
 
 @settings(
@@ -165,11 +185,21 @@ def test_k(ten: Searcher, mode: Mode) -> None:
 
 
 def test_ties_stand_by_id(make_index: MakeIndex, encoder: Any) -> None:
-    """The same text in several documents."""
-    path = make_index(dict.fromkeys("dbca", "jade and iron"))
+    """Documents of the same words in another order of sentences are as near, and not the same."""
+    texts = ["jade and iron. " + end for end in ("a b c d", "d c b a", "b d a c", "c a d b")]
+    path = make_index(dict(zip("dbca", texts, strict=True)))
     for mode in MODES:
         found = ids(Searcher.open(path, encoder).search("jade", 3, mode))
         assert found == sorted(every_passage(path))[:3]
+
+
+def test_what_says_the_same_is_shown_once(make_index: MakeIndex, encoder: Any) -> None:
+    """The first by id, with the others named; evaluation still counts each document."""
+    searcher = Searcher.open(make_index(dict.fromkeys("dbca", "jade and iron")), encoder)
+    for mode in MODES:
+        [hit] = searcher.search("jade", 3, mode)
+        assert (hit.document, hit.duplicates) == ("d", ("b", "c", "a"))
+        assert searcher.rank_documents(["jade"], 3, mode) == [["d", "b", "c"]]
 
 
 def test_json_is_that_of_the_design(tmp_path: Path, encoder: Any) -> None:
@@ -180,13 +210,18 @@ def test_json_is_that_of_the_design(tmp_path: Path, encoder: Any) -> None:
         index.add([{"id": "a.md", "title": "Stones", "text": text, "metadata": {"lang": "en"}}])
     [hit] = Searcher.open(path, encoder).search("jade cafe", 1)
     shown = json.loads(json.dumps(hit.to_json()))
-    assert list(shown) == ["rank", "score", "document", "title", "passage", "scores", "metadata"]
+    assert list(shown) == [
+        *("rank", "score", "weak", "document", "title", "passage", "sentence", "scores"),
+        *("metadata", "duplicates"),
+    ]
     passage = shown["passage"]
     assert list(passage) == ["id", "start", "end", "line", "page", "heading", "text"]
     assert text[passage["start"] : passage["end"]] == passage["text"]
     assert shown["scores"].keys() == {"dense", "lexical"}
     assert (shown["rank"], shown["document"], shown["title"]) == (1, "a.md", "Stones")
-    assert (shown["metadata"], shown["score"]) == ({"lang": "en"}, 1.0)
+    assert shown["metadata"] == {"lang": "en"}
+    sentence = shown["sentence"]
+    assert text[sentence["start"] : sentence["end"]] == sentence["text"] == "Some jade in a café."
     assert [hit.passage.text[start:end] for start, end in hit.marks] == ["jade", "café"]
 
 
@@ -206,7 +241,9 @@ def test_similar(make_index: MakeIndex, stones: Stones) -> None:
     expected = sorted(best, key=lambda name: -best[name])
     hits = Searcher.open(path).similar(document, 12)
     assert [hit.document for hit in hits] == expected[:12]
-    assert [hit.score for hit in hits] == pytest.approx([best[n] for n in expected[:12]], abs=1e-5)
+    found = [hit.scores["dense"] for hit in hits]
+    assert found == pytest.approx([best[n] for n in expected[:12]], abs=1e-5)
+    assert [hit.score for hit in hits] == [scaled(path, "dense", x) for x in found]
     assert len(Searcher.open(path).similar(document, 1000)) == 29
 
 

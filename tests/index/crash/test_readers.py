@@ -89,7 +89,7 @@ def commit(searcher: Searcher, mode: str) -> tuple[int, bool]:
         found.add((int(version), name, part))
         if "dense" in hit.scores:
             # The vector belongs to the text, which no other version shares.
-            text = encoded_text(hit.title, hit.passage.text)
+            text = encoded_text(hit.title, hit.passage.heading, hit.passage.text)
             exact = encoder().encode_queries(["part", text])
             assert hit.scores["dense"] == pytest.approx(float(exact[0] @ exact[1]), abs=2e-3)
     [version] = {version for version, _, _ in found}

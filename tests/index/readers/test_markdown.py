@@ -114,3 +114,16 @@ def test_a_form_feed_ends_no_line() -> None:
 def test_without_headings_the_file_names_it() -> None:
     """The name is the last resort."""
     assert document("words").title == "a.md"
+
+
+def test_a_paragraph_above_a_rule_is_no_heading() -> None:
+    """Or it would be the title of all the rest."""
+    text = "word " * 30 + "\n---\nmore\n"
+    found = document(text)
+    assert (found.title, found.headings) == ("a.md", ())
+
+
+def test_a_wiki_named_as_markdown() -> None:
+    """Its headings count where Markdown finds none."""
+    assert document("= T =\n\n== B ==\n").title == "T"
+    assert document("= T =\n\n# B\n").title == "B"

@@ -73,6 +73,24 @@ def test_underlined_headings(tmp_path: Path) -> None:
     )
 
 
+def test_headings_between_marks(tmp_path: Path) -> None:
+    """As many before as behind, spaced or not; not where the text underlines its headings."""
+    wiki = "= A =\nwords\n\n== B = C ==\nx == y ==\n = = = D = = = \n== no =\n==no==\n= E =\n"
+    (tmp_path / "a.txt").write_text(wiki)
+    document = only(tmp_path / "a.txt")
+    assert document.headings == (
+        Heading(0, 1, "A"),
+        Heading(wiki.index("== B"), 2, "B = C"),
+        Heading(wiki.index(" = = = D"), 3, "D"),
+        Heading(wiki.index("= E"), 1, "E"),
+    )
+    assert document.title == "a.txt"  # A titles a part
+    (tmp_path / "b.txt").write_text("== A ==\nwords\n=== B ===\n")
+    assert only(tmp_path / "b.txt").title == "A"
+    (tmp_path / "c.txt").write_text("= A =\n\nTitle\n=====\n\nwords\n")
+    assert [heading.text for heading in only(tmp_path / "c.txt").headings] == ["Title"]
+
+
 def test_source_code_has_no_headings(tmp_path: Path) -> None:
     """A comment may look like one."""
     code = "x = 1\n\n# Title\n# =====\n\nTitle\n=====\n"

@@ -71,6 +71,19 @@ def test_a_file_of_ones_own(notes: Path, encoders: dict[str, Any]) -> None:
     assert (said["collection"], said["split"], said["documents"]) == ("own.tsv", None, 3)
 
 
+def test_an_index_with_a_model_and_a_pooling_of_its_own(tmp_path: Path, cache: Path) -> None:
+    """Is asked as it is, unless another one is named."""
+    with Index.open(tmp_path / "index", "other", "mean") as index:
+        index.add([{"id": "a", "text": "jade"}])
+    (tmp_path / "own.tsv").write_text("jade\ta\n")
+    collection = of_pairs(tmp_path / "own.tsv", tmp_path / "index")
+    same = [Setting(), Setting("dense", "other"), Setting("dense", pooling="mean")]
+    assert [row.metrics["MRR@10"] for row in evaluate(collection, same).rows] == [1, 1, 1]
+    assert not cache.exists()
+    evaluate(collection, [Setting(model="other", pooling="cls")])
+    assert len(list(cache.glob("clsearch/eval/*/index"))) == 1
+
+
 def test_a_query_may_be_a_name_of_its_own(notes: Path) -> None:
     """In BEIR a document with the id of the query is no answer; here it is one."""
     with Index.open(notes / ".clsearch") as index:

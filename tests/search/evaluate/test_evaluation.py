@@ -109,7 +109,11 @@ def test_a_document_with_the_id_of_the_query_is_no_answer(write_beir: Callable[.
     folder = write_beir(
         {"a": "jade iron", "b": "jade iron basalt"}, {"a": "jade iron"}, [("a", "b", 1)]
     )
-    assert evaluate(of_beir(folder, "test")).rows[0].metrics["MRR@10"] == 1
+    metrics = [Metric.parse("MRR@10"), Metric.parse("Success@1")]
+    assert evaluate(of_beir(folder, "test"), metrics=metrics).rows[0].metrics["MRR@10"] == 1
+    # Nor does it take the place of one where only the first is looked at.
+    (row,) = evaluate(of_beir(folder, "test"), metrics=metrics[1:]).rows
+    assert row.metrics == {"Success@1": 1}
 
 
 def test_an_index_of_ones_own_is_kept_and_used_again(

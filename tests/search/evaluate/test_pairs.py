@@ -49,6 +49,8 @@ def test_paths_from_the_working_folder(
     monkeypatch.chdir(tmp_path / "notes" / "sky")
     for path in ("moon.md", "./moon.md", "../sky/moon.md", str(tmp_path / "notes/sky/moon.md")):
         assert read(f"tides\t{path}\n") == {"tides": {"notes/sky/moon.md": 1}}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read("tides\t~/notes/sky/moon.md\n") == {"tides": {"notes/sky/moon.md": 1}}
     assert read("b\t/srv/b.md\n") == {"b": {"/srv/b.md": 1}}
     assert read("wifi\tnotes/router.md\n") == {"wifi": {"notes/router.md": 1}}
 

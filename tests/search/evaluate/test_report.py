@@ -92,3 +92,21 @@ def test_a_bound_that_is_none(text: str) -> None:
     """Between 0 and 1, not per cent."""
     with pytest.raises(UsageError, match="a number between 0 and 1, as in"):
         Bound.parse(text)
+
+
+def test_a_star_is_for_the_corrected_p_and_wins_are_sorted(tmp_path: Path) -> None:
+    """Six queries won: p is 2 of 2^6 = 0.031, for two rows 0.0625. The greatest win comes first."""
+    (tmp_path / "qrels").write_text("".join(f"q{n} 0 d 1\n" for n in range(6)))
+    files = [tmp_path / name for name in ("none", "won", "too")]
+    files[0].write_text("q0 Q0 e 1 1 x\n")
+    for file in files[1:]:  # q0 is answered first, q1 second, …
+        lines = [f"q{n} Q0 e{k} 1 {9 - k} x\n" for n in range(6) for k in range(n)]
+        file.write_text("".join([*lines, *(f"q{n} Q0 d 1 1 x\n" for n in range(6))]))
+    found = evaluate(of_trec(None, tmp_path / "qrels", None), [], files, [Metric.parse("MRR")])
+    assert "      +0.4083 p=.062" in list(table(found, 79))
+    won = [line for line in by_query(found, 3, 79) if line.startswith(" +")]
+    assert won[:3] == [
+        " +1.0000  0.0000  1.0000  q0",
+        " +0.5000  0.0000  0.5000  q1",
+        " +0.3333  0.0000  0.3333  q2",
+    ]
