@@ -273,6 +273,8 @@ def test_nothing_but_exclusions_is_text(text: str) -> None:
         ("wifi", [3, 4]),
         ("cve -wi-fi", [3, 4]),  # two letters
         ("cve -getUserName", [4]),
+        ('"getUserName, wi"', [3]),
+        ('"x getUserName"', []),
         ("user -title:wi-fi -text:wi-fi", [4]),
         ('"CVE-2021-44228"', [3]),
         ("CVE -CVE-2021-44228", [4]),
