@@ -27,87 +27,14 @@ class Term(NamedTuple):
 _CLIPPED = frozenset(["d", "ll", "m", "re", "s", "t", "ve"])
 _APOSTROPHES = "'\u2019"
 
-# Words that stand in nearly every English text.
-_FUNCTION_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "all",
-        "am",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "because",
-        "been",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "s",
-        "she",
-        "should",
-        "so",
-        "some",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
-)
+_IN_EVERY_TEXT = """
+    a about all am an and any are as at be because been but by can could did do does for from had
+    has have he her him his how i if in into is it its me my of on or our s she should so some than
+    that the their them then there these they this those to was we were what when where which who
+    whom whose why will with would you your
+"""
+# English words that tell no passage from another.
+_FUNCTION_WORDS = frozenset(_IN_EVERY_TEXT.split())
 
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
 # getUserName, HTTPServer: a capital after a small letter, or before one that ends an acronym.

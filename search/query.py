@@ -2,8 +2,8 @@
 
     reset router        any of these words; passages that mean the same
     "hard reset"        only passages with these words in this order
-    -wireless           no passage with this word (of three letters or more; of one, where they are
-                        not Latin), or with a -"phrase"
+    -wireless           no passage with this word, or with a -"phrase"; a word in Latin script has
+                        three letters or more here
     title:router        only where the word is in the title; also heading: and text:
 
 A mark that stands otherwise is text: `5" disk`, `tar -x`, `std::vector`, `http://localhost`.
@@ -95,11 +95,12 @@ def _expression(given: str, field: str | None) -> str:
     A compound is looked for whole, and as the plain word that others write: `wi-fi`, `wifi`.
     """
     columns = field or "{" + " ".join(FIELDS) + "}"
-    whole = list(analysis.compounds(given))
-    if len(whole) == 1 and field is None and len(given.split()) == 1:
-        exact = f"exact : {quoted(whole[0].text)}"
-        if not whole[0].text.isalpha():
-            return exact
-        return f"({exact} OR {columns} : {quoted(analysis.phrase(whole[0].text))})"
     phrase = analysis.phrase(given)
+    if field is None and len(whole := list(analysis.compounds(given))) == 1:
+        (compound, start, end) = whole[0]
+        if phrase == analysis.phrase(given[start:end]):  # there is no other word
+            exact = f"exact : {quoted(compound)}"
+            if not compound.isalpha():
+                return exact
+            return f"({exact} OR {columns} : {quoted(analysis.phrase(compound))})"
     return f"{columns} : {quoted(phrase)}" if phrase else ""

@@ -1,141 +1,386 @@
-"""Any string is a legal query, and finds what FTS5 would find."""
+"""Ranking by words: BM25 as FTS5 has it, within a bound, in any script."""
 
+import shutil
 import sqlite3
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from math import log
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from clsearch.search.lexical import MAX_TERMS, expression, telling, terms
+from clsearch.index import analysis
+from clsearch.index.index import Index
+from clsearch.index.store import fulltext
+from clsearch.index.store.snapshot import Snapshot
+from clsearch.search import Searcher, lexical
+from clsearch.search.lexical import Lexical
+from clsearch.search.query import Query, parse, plain
 
-NASTY = [
-    "",
-    " \t\n",
-    '"',
-    '""""',
-    '"unbalanced',
-    "a AND",
-    "NOT",
-    "NEAR(a b, 2)",
-    "title: x",
-    "-x +y ^z",
-    "a*",
-    "(((",
-    "'; DROP TABLE passages_fts; --",
-    "\0",
-    "a\0b",
-    "\ud800",
-    "caf\udce9",
-    "\U0001f600",
-    "日本語テスト",
-    "한국어",
-    "\u0301",
-    "क्षि",
-    "½ Ⅷ \uff12",
-    "\x01\x02\x1a",
-    "word " * 20_000,
-    "x" * 100_000,
-    "é" * 100_000,
-    " ".join(f"w{n}" for n in range(20_000)),
-]
+ENCODINGS = Path(__file__).parent.parent / "index" / "readers" / "encodings"
+Make = Callable[[Mapping[str, str]], Path]
 
 
-def table(*texts: str) -> sqlite3.Connection:
-    """A full-text table as the index has it."""
-    connection = sqlite3.connect(":memory:")
-    connection.execute(
-        "CREATE VIRTUAL TABLE passages_fts USING fts5(title, heading, text,"
-        " tokenize = 'porter unicode61 remove_diacritics 2')"
+def reference(index: Path, query: Query) -> list[tuple[int, float]]:
+    """All passages with any term, by FTS5's own function."""
+    expression = fulltext.match_any([*query.terms, *query.whole])
+    rank = fulltext.RANK.replace("bm25(", "bm25(passages_fts, ")
+    sql = (
+        f"SELECT rowid, -{rank} FROM passages_fts WHERE passages_fts MATCH ? ORDER BY {rank}, rowid"
     )
-    connection.executemany(
-        "INSERT INTO passages_fts(rowid, title, heading, text) VALUES (?, '', '', ?)",
-        [(row, unicodedata.normalize("NFC", text)) for row, text in enumerate(texts)],
-    )
-    return connection
+    with closing(sqlite3.connect(index / "index.db")) as connection:
+        return connection.execute(sql, (expression,)).fetchall()
 
 
-def matched(connection: sqlite3.Connection, query: str) -> list[int]:
-    """Rows that match, in order; none for an empty expression."""
-    match = expression(terms(query))
-    if not match:
-        return []
-    rows = connection.execute(
-        "SELECT rowid FROM passages_fts WHERE passages_fts MATCH ? ORDER BY rowid", (match,)
-    )
-    return [row for (row,) in rows]
+@pytest.mark.parametrize("text", ["amber", "amber basalt jade flint", "garnets or no-iron", "gold"])
+def test_ranking_is_that_of_fts5(make_index: Make, stones: Any, text: str) -> None:
+    """Numbers and order, ties by id."""
+    index = make_index(stones(30))
+    with Snapshot.open(index) as snapshot:
+        found = Lexical(snapshot, plain(text))
+        expected = reference(index, plain(text))
+        assert bool(expected) == (text != "gold")
+        for k in (1, 7, 1000):
+            assert found.search(k) == expected[:k]
+        assert found.scores([id for id, _ in expected[::3]]) == dict(expected[::3])
+        assert found.scores([]) == {}
+
+
+def test_scores_are_bm25_by_hand(make_index: Make) -> None:
+    """The formula of FTS5: k1 = 1.2, b = 0.75; a word of `exact` counts a quarter."""
+    index = make_index({"1": "amber amber jade", "2": "wi-fi", "3": "basalt", "4": "copper flint"})
+    lengths = {1: 3, 2: 3, 3: 1, 4: 2}  # `wi-fi` is wi, fi and wifi
+
+    def bm25(often: float, length: int, passages: int) -> float:
+        idf = log((4 - passages + 0.5) / (passages + 0.5))
+        average = sum(lengths.values()) / 4
+        return idf * often * 2.2 / (often + 1.2 * (0.25 + 0.75 * length / average))
+
+    with Snapshot.open(index) as snapshot:
+        amber = Lexical(snapshot, plain("amber")).search(9)
+        assert amber == [(1, pytest.approx(bm25(2, 3, 1)))]
+        wifi = Lexical(snapshot, plain("wi-fi")).search(9)
+        assert wifi == [(2, pytest.approx(2 * bm25(1, 3, 1) + bm25(0.25, 3, 1)))]
+
+
+def test_coverage_by_hand(make_index: Make) -> None:
+    """A share of what all terms give, those that are nowhere included."""
+    index = make_index({"1": "amber jade", "2": "amber flint", "3": "copper", "4": "iron basalt"})
+    with Snapshot.open(index) as snapshot:
+        asked = Lexical(snapshot, plain("amber copper gold"))
+        assert asked.frequencies == {"amber": 2, "copper": 1, "gold": 0}
+        idf = {"amber": 1e-6, "copper": log(3.5 / 1.5), "gold": log(4.5 / 0.5)}
+        assert asked.weights == pytest.approx(idf)
+        assert asked.coverage(1.5) == pytest.approx(1.5 / sum(idf.values()))
+        # Of average length, a passage that has all the terms once is covered by 1.
+        whole = Lexical(snapshot, plain("iron basalt"))
+        (best,) = whole.search(1)
+        average = 7 / 4
+        tf = 2.2 / (1 + 1.2 * (0.25 + 0.75 * 2 / average))
+        assert whole.coverage(best[1]) == pytest.approx(tf)
+        assert Lexical(snapshot, plain("?!")).coverage(1.0) == 0.0
+
+
+def test_terms_in_no_document(make_index: Make) -> None:
+    """They find nothing and keep nothing from being found."""
+    index = make_index({"1": "amber jade", "2": "flint"})
+    with Snapshot.open(index) as snapshot:
+        assert Lexical(snapshot, plain("gold silver")).search(5) == []
+        assert Lexical(snapshot, plain("gold silver")).scores([1, 2]) == {}
+        assert Lexical(snapshot, plain("")).search(5) == []
+        assert [id for id, _ in Lexical(snapshot, plain("gold jade")).search(5)] == [1]
+
+
+def test_a_prefix_may_be_counted_more_often_than_there_are_passages(make_index: Make) -> None:
+    """Each of its terms counts, and a weight is a number nevertheless."""
+    index = make_index({"1": "京都と京王と京急と京", "2": "amber"})
+    with Snapshot.open(index) as snapshot:
+        asked = Lexical(snapshot, plain("京"))
+        assert asked.frequencies["京*"] == 4
+        assert asked.weights == {"京*": pytest.approx(1e-6)}
+        assert [id for id, _ in asked.search(5)] == [1]
+
+
+def test_excluded_passages_are_never_found(make_index: Make, stones: Any) -> None:
+    """Nor scored; the others have the scores that they had."""
+    documents = stones(30)
+    index = make_index(documents)
+    with Snapshot.open(index) as snapshot:
+        whole = Lexical(snapshot, parse("amber jade")).search(1000)
+        for marked, word in (("-basalt", '"basalt"'), ('-"flint iron"', '"flint iron"')):
+            without = set(snapshot.matched(word).tolist())
+            kept = [one for one in whole if one[0] not in without]
+            assert 0 < len(kept) < len(whole)
+            asked = Lexical(snapshot, parse(f"amber {marked} jade"))
+            assert asked.search(1000) == kept
+            assert asked.search(3) == kept[:3]
+            assert asked.scores([id for id, _ in whole]) == dict(kept)
+
+
+@pytest.mark.parametrize("bound", [None, 1])
+def test_allowed(
+    make_index: Make, stones: Any, monkeypatch: pytest.MonkeyPatch, bound: int | None
+) -> None:
+    """The ranking of all, less what is not allowed; within a bound no less."""
+    index = make_index(stones(30))
+    with Snapshot.open(index) as snapshot:
+        query = plain("amber")
+        whole = Lexical(snapshot, query).search(1000)
+        if bound:
+            monkeypatch.setattr(lexical, "MOST_POSTINGS", bound)
+        allowed = np.array(sorted(id for id, _ in whole[1::2]), np.int64)
+        assert Lexical(snapshot, query).search(1000, allowed) == whole[1::2]
+        assert Lexical(snapshot, query).search(2, allowed) == whole[1::2][:2]
+        assert Lexical(snapshot, query).search(2, np.array([], np.int64)) == []
+
+
+RARE = ("zircon", "topaz")
+COMMON = ("stone", "rock")
+
+
+@pytest.fixture
+def mixed(make_index: Make) -> Path:
+    """300 passages: 12 with one of two rare words, each of the common ones in 110 to 130."""
+    generator = np.random.default_rng(5)
+    texts = []
+    for number in range(300):
+        words = [f"filler{generator.integers(500)}" for _ in range(generator.integers(5, 15))]
+        words += [word for word in COMMON if generator.random() < 0.4]
+        if number % 25 == 7:
+            words += [RARE[number // 25 % 2]] * int(generator.integers(1, 3))
+        generator.shuffle(words)
+        texts.append(" ".join(words))
+    return make_index({f"{number:03}": text for number, text in enumerate(texts)})
+
+
+@pytest.mark.parametrize("again", [12, 1000])
+def test_the_bound_keeps_the_best(mixed: Path, monkeypatch: pytest.MonkeyPatch, again: int) -> None:
+    """Where rare words decide, ids and scores stay; the frequent ones still count."""
+    query = plain("common rocks and stones: zircon, topaz or goldless")
+    with Snapshot.open(mixed) as snapshot:
+        unbounded = Lexical(snapshot, query)
+        expected = unbounded.search(300)
+        assert unbounded.frequencies["stone"] > 100
+        assert expected == reference(mixed, query)
+
+        asked: list[str] = []
+        match = snapshot.match
+
+        def spied(query: str, *given: Any) -> list[tuple[int, float]]:
+            asked.append(query)
+            return match(query, *given)
+
+        monkeypatch.setattr(snapshot, "match", spied)
+        monkeypatch.setattr(lexical, "MOST_POSTINGS", 20)
+        monkeypatch.setattr(lexical, "SCORED_AGAIN", again)
+        bounded = Lexical(snapshot, query)
+        for k in (1, 5, 10, 12):
+            asked.clear()
+            assert bounded.search(k) == expected[:k]
+            assert len(asked) == 2
+            assert "stone" not in asked[0]
+            assert "zircon" in asked[0]
+        excluded = Lexical(snapshot, parse("rock stone zircon topaz -filler7"))
+        without = set(snapshot.matched('"filler7"').tolist())
+        assert [id for id, _ in excluded.search(5)] == [
+            id for id, _ in reference(mixed, plain("rock stone zircon topaz")) if id not in without
+        ][:5]
+
+
+def test_the_bound_leaves_as_many_as_there_are(
+    mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the rare words find fewer than were asked for, the frequent ones find the rest."""
+    query = plain("rock stone zircon topaz")
+    with Snapshot.open(mixed) as snapshot:
+        expected = Lexical(snapshot, query).search(300)
+        monkeypatch.setattr(lexical, "MOST_POSTINGS", 20)
+        monkeypatch.setattr(lexical, "SCORED_AGAIN", 10)
+        assert Lexical(snapshot, query).search(300) == expected
+        some = Lexical(snapshot, query).search(40)
+        assert len(some) == 40
+        assert some[:12] == expected[:12]
+        # One rare word that nobody may see keeps nothing from being found.
+        allowed = snapshot.matched('"rock" NOT ("zircon" OR "topaz")')
+        inside = [one for one in expected if one[0] in set(allowed.tolist())]
+        assert Lexical(snapshot, query).search(5, allowed) == inside[:5]
+
+
+def test_frequencies(make_index: Make) -> None:
+    """Passages that have a term; for a prefix, of all terms that begin with it."""
+    index = make_index({"1": "東京都 東北", "2": "東京", "3": "kyoto wi-fi"})
+    with Snapshot.open(index) as snapshot:
+        terms = ["東京", "東*", "kyoto", "wifi", "wi", "nowhere", "no*"]
+        assert snapshot.frequencies(terms) == {
+            "東京": 2,
+            "東*": 3,
+            "kyoto": 1,
+            "wifi": 1,
+            "wi": 1,
+            "nowhere": 0,
+            "no*": 0,
+        }
+        assert snapshot.passage_count() == 3
+
+
+GERMAN = "Die Straße nach Zürich ist wegen Bauarbeiten gesperrt; Größe und Übermaß."
+OWN = {
+    "de.txt": GERMAN,
+    "code.py.txt": "def load():\n    return getUserName(wifi=True)  # since v1.2.3",
+    "words.txt": "The user name of an account, version 1.2.4",
+    "errors.txt": "The browser says ERR_CONN_RESET and the wi-fi is gone.",
+    "cve1.txt": "CVE-2021-44228 is a flaw of a logging library.",
+    "cve2.txt": "CVE-2021-44229 is a flaw of a logging library, too.",
+    "phones.txt": "An iphone rings.",
+    "numbers.txt": "chapter 1.11 of the book",
+    "numbers2.txt": "chapter 11.1 of the book",
+    "ar-own.txt": "كِتَابٌ جَدِيدٌ",
+}
+FILES = (
+    "ar.cp1256.txt",
+    "el.cp1253.txt",
+    "fr.mac_roman.txt",
+    "he.cp1255.txt",
+    "ja.shift_jis.txt",
+    "ko.cp949.txt",
+    "pl.cp1250.txt",
+    "ru.koi8_r.txt",
+    "th.tis_620.txt",
+    "tr.iso8859_9.txt",
+    "tw.big5.txt",
+    "zh.gb18030.txt",
+)
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[sqlite3.Connection]:
-    """Three texts."""
-    connection = table("A café in Zürich", "running the NOT gate", "e-mail x title")
-    yield connection
-    connection.close()
+def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
+    """Over files of many encodings, and some of our own."""
+    from words_encoder import WordsEncoder
+
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "files").mkdir()
+    for name in FILES:
+        shutil.copy(ENCODINGS / name, folder / "files" / name)
+    for name, text in OWN.items():
+        (folder / "files" / name).write_text(text, encoding="utf-8")
+    encoder = WordsEncoder(8)
+    with Index.open(folder / "index", encoder=encoder) as index:
+        report = index.sync([folder / "files"])
+        assert not report.skipped
+    return Searcher.open(folder / "index", encoder)
 
 
-@pytest.mark.parametrize("query", NASTY, ids=range(len(NASTY)))
-def test_nasty_strings_are_legal(small: sqlite3.Connection, query: str) -> None:
-    """No error, whatever it finds."""
-    matched(small, query)
+KOREAN = {"ko.cp949.txt"}
+FOUND: list[tuple[str, set[str]]] = [
+    # A word inside a longer one, a part of one, and one decomposed.
+    ("인간", KOREAN),
+    ("형제애", KOREAN),
+    ("\u110b\u1175\u11ab\u1100\u1161\u11ab", KOREAN),
+    ('"인간은 천부적으로"', KOREAN),
+    ("컴퓨터", set()),
+    # Words amid a sentence, and a single character.
+    ("理性", {"ja.shift_jis.txt", "tw.big5.txt", "zh.gb18030.txt"}),
+    ('"自由であり"', {"ja.shift_jis.txt"}),
+    ("生まれながら", {"ja.shift_jis.txt"}),
+    ('"一律平等"', {"tw.big5.txt", "zh.gb18030.txt"}),
+    ("尊严", {"zh.gb18030.txt"}),
+    ("尊嚴", {"tw.big5.txt"}),
+    ("厳", {"ja.shift_jis.txt"}),
+    ("他", {"tw.big5.txt", "zh.gb18030.txt"}),
+    # Without spaces, and with marks above and below.
+    ("อิสระ", {"th.tis_620.txt"}),
+    ('"ศักดิ์ศรี"', {"th.tis_620.txt"}),
+    ("ภราดรภาพ", {"th.tis_620.txt"}),
+    # Arabic and Hebrew, with vowel signs or without.
+    ("الكرامة", {"ar.cp1256.txt"}),
+    ("الْكَرَامَةِ", {"ar.cp1256.txt"}),
+    ("الناس", {"ar.cp1256.txt"}),
+    ("النـــاس", {"ar.cp1256.txt"}),
+    ("احرارا", {"ar.cp1256.txt"}),
+    ("كتاب جديد", {"ar-own.txt"}),
+    ("בְּנֵי", {"he.cp1255.txt"}),
+    # Accents left away, or put on.
+    ("ανθρωποι", {"el.cp1253.txt"}),
+    ("ΆΝΘΡΩΠΟΙ", {"el.cp1253.txt"}),
+    ("etres", {"fr.mac_roman.txt"}),
+    ("ETRES", {"fr.mac_roman.txt"}),
+    ("postepowac", {"pl.cp1250.txt"}),
+    ("ДОСТОИНСТВЕ", {"ru.koi8_r.txt"}),
+    ("bakimindan", {"tr.iso8859_9.txt"}),
+    ("strasse", {"de.txt"}),
+    ("STRAẞE", {"de.txt"}),
+    ("zurich", {"de.txt"}),
+    ("Zu\u0308rich", {"de.txt"}),
+    ("Grosse", {"de.txt"}),
+    ("Übermass", {"de.txt"}),
+    # Identifiers and numbers.
+    ("getUserName", {"code.py.txt", "words.txt"}),
+    ("getusername", {"code.py.txt"}),
+    ("GET_USER_NAME", {"code.py.txt", "words.txt"}),
+    ('"getUserName"', {"code.py.txt"}),
+    ("user name", {"code.py.txt", "words.txt"}),
+    ("ERR_CONN_RESET", {"errors.txt"}),
+    ("err_conn_reset", {"errors.txt"}),
+    ("wifi", {"errors.txt", "code.py.txt"}),
+    ("wi-fi", {"errors.txt", "code.py.txt"}),
+    ("iPhone", {"phones.txt"}),
+    ('"v1.2.3"', {"code.py.txt"}),
+    ('"CVE-2021-44228"', {"cve1.txt"}),
+    ("flaw -CVE-2021-44228", {"cve2.txt"}),
+    ('"1.11"', {"numbers.txt"}),
+    ('"11.1"', {"numbers2.txt"}),
+]
 
 
-@given(st.text(st.characters(), max_size=60))
-def test_any_string_is_legal(query: str) -> None:
-    """Lone surrogates and NUL included."""
-    connection = table("a b c")
-    try:
-        matched(connection, query)
-    finally:
-        connection.close()
+@pytest.mark.parametrize(("query", "expected"), FOUND, ids=range(len(FOUND)))
+def test_found_in_real_text(searcher: Searcher, query: str, expected: set[str]) -> None:
+    """Those and no others."""
+    hits = searcher.search(query, k=100, mode="lexical")
+    assert {Path(hit.document).name for hit in hits} == expected
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60))
-def test_a_text_finds_itself(text: str) -> None:
-    """What FTS5 indexed of a text is found by that text, whenever it has a word at all."""
-    connection = table(text)
-    try:
-        connection.execute("CREATE VIRTUAL TABLE words USING fts5vocab(passages_fts, row)")
-        has_words = connection.execute("SELECT count(*) FROM words").fetchone()[0] > 0
-        assert matched(connection, text) == ([0] if has_words else [])
-    finally:
-        connection.close()
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("CVE-2021-44228", "cve1.txt"),
+        ("cve-2021-44229", "cve2.txt"),
+        ("getUserName", "code.py.txt"),
+        ("v1.2.3", "code.py.txt"),
+        ("chapter 1.11", "numbers.txt"),
+        ("chapter 11.1", "numbers2.txt"),
+    ],
+)
+def test_the_very_identifier_comes_first(searcher: Searcher, query: str, first: str) -> None:
+    """Before its neighbours."""
+    hits = searcher.search(query, mode="lexical")
+    assert Path(hits[0].document).name == first
+    assert len(hits) == 1 or hits[1].score < hits[0].score
 
 
-def test_terms_are_folded_cut_and_distinct() -> None:
-    """As unicode61 does it: case, accents, composed or not, punctuation."""
-    assert terms("Cafe\u0301 CAFÉ cafe, e-mail's foo_bar") == [
-        "cafe",
-        "e",
-        "mail",
-        "s",
-        "foo",
-        "bar",
-    ]
-    assert terms("a\0b \ud800c") == ["a", "b", "c"]
-    assert terms("?!…") == []
+@pytest.mark.parametrize("query", ["인간", "형제애", '"인간은 천부적으로"', "존엄"])
+def test_korean_as_macos_writes_it(tmp_path: Path, encoder: Any, query: str) -> None:
+    """Decomposed in the file, composed in the query; and the marks are where the word is."""
+    (tmp_path / "files").mkdir()
+    shutil.copy(ENCODINGS / "ko.nfd.txt", tmp_path / "files")
+    with Index.open(tmp_path / "index", encoder=encoder) as index:
+        index.sync([tmp_path / "files"])
+    (hit,) = Searcher.open(tmp_path / "index", encoder).search(query, mode="lexical")
+    assert hit.document == "files/ko.nfd.txt"
+    marked = [hit.passage.text[start:end] for start, end in hit.marks]
+    first = query.strip('"').split()[0]
+    assert any(first in unicodedata.normalize("NFC", mark) for mark in marked)
 
 
-def test_operators_are_words(small: sqlite3.Connection) -> None:
-    """NOT is looked for, and excludes nothing."""
-    assert expression(terms("x NOT gate")) == '"x" OR "not" OR "gate"'
-    assert matched(small, "x NOT gate") == [1, 2]
-
-
-def test_stems_match(small: sqlite3.Connection) -> None:
-    """By the porter stemmer of the table."""
-    assert matched(small, "runs") == [1]
-    assert matched(small, "zurich cafes") == [0]
-
-
-def test_number_of_terms_is_bounded() -> None:
-    """The first ones stay."""
-    many = terms(" ".join(f"w{n}" for n in range(5_000)))
-    assert many == [f"w{n}" for n in range(MAX_TERMS)]
-
-
-def test_function_words_are_asked_for_only_where_there_are_no_others() -> None:
-    """A question is mostly made of them."""
-    assert telling(terms("How do I reset the router?")) == ["reset", "router"]
-    assert telling(terms("To be or ...")) == ["to", "be", "or"]
+def test_every_file_finds_itself(searcher: Searcher) -> None:
+    """By each of its first ten words, whatever the script."""
+    with Snapshot.open(searcher.path) as snapshot:
+        for id in snapshot.document_ids():
+            document = snapshot.document(id)
+            assert document
+            for term in list(analysis.words(document.text, trailing=False))[:10]:
+                word = document.text[term.start : term.end]
+                found = Lexical(snapshot, plain(word)).search(100)
+                assert {passage for passage, _ in found} & set(snapshot.passage_ids(id)), (id, word)

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from clsearch.index.analysis import asked
 from clsearch.index.index import Index
 from clsearch.index.store import snapshot as module
+from clsearch.index.store.fulltext import match_any
 from clsearch.index.store.snapshot import Snapshot
 
 WORDS = "amber basalt copper dolomite".split()
-QUERY = '"amber" OR "dolomite"'
+QUERY = match_any(asked("amber dolomite"))
 
 
 @pytest.fixture(scope="module")
