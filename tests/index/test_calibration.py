@@ -132,6 +132,20 @@ def test_measured_again_when_more_than_a_tenth_went(path: Path, encoder: WordsEn
     assert saved(path).passages == 89
 
 
+def test_what_is_deleted_is_not_measured(path: Path, encoder: WordsEncoder) -> None:
+    """Though a segment holds its vector yet."""
+    said = [{"id": probe, "text": probe} for probe in PROBES]
+    assert add(path, encoder, said).cosine == pytest.approx(1.0, abs=1e-3)
+    with Index.open(path, encoder=encoder) as index:
+        index.remove(PROBES)
+        calibration.calibrate(index._store, encoder)
+    with Snapshot.open(path) as snapshot:
+        assert len(snapshot.tombstones()) == len(PROBES)
+    for name, value in by_brute_force(path, encoder).items():
+        assert getattr(saved(path), name) == pytest.approx(value, abs=1e-3)
+    assert saved(path).cosine < 0.9
+
+
 def test_an_unchanged_index_asks_the_encoder_nothing(path: Path, encoder: WordsEncoder) -> None:
     """And commits nothing."""
     database = (path / "index.db").read_bytes()

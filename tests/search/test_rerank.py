@@ -12,7 +12,7 @@ from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment
 from clsearch.search.query import plain
 from clsearch.search.ranking import Ranked, Ranking, Times
-from clsearch.search.rerank import RERANKED, PairScorer, best_reranked, rerank
+from clsearch.search.rerank import RERANKED, PairScorer, rerank, reranking
 from words_encoder import WordsEncoder
 
 
@@ -66,7 +66,7 @@ def read_again(path: Path, encoder: WordsEncoder, scorer: PairScorer, k: int) ->
     with Snapshot.open(path) as snapshot:
         segments = [Segment.open(path, row) for row in snapshot.segments]
         ranking = Ranking(snapshot, lambda: segments, query, vector, "hybrid", None, Times())
-        return best_reranked(scorer, ranking, k)
+        return reranking(scorer, ranking)(k)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def named(tmp_path: Path, encoder: WordsEncoder) -> Path:
 def test_what_is_read_is_what_the_encoder_read(named: Path, encoder: WordsEncoder) -> None:
     """The passage below its title, where it does not begin with that; the query as it is meant."""
     scorer = Letters(True, {"one": 0.5, "two": 0.75, "three": 0.25})
-    ranked = read_again(named, encoder, scorer, 1)
+    ranked = read_again(named, encoder, scorer, 9)
     [(query, texts)] = scorer.asked
     assert query == "rock"
     assert sorted(texts) == sorted(encoder.encoded)
@@ -102,7 +102,7 @@ def test_scores_without_bounds_go_through_the_logistic_function(
 ) -> None:
     """1 / (1 + e^-x): a half at 0; no logit is too great or too small."""
     scorer = Letters(False, {"one": 0.0, "two": -1e9, "three": 2.0})
-    ranked = read_again(named, encoder, scorer, 1)
+    ranked = read_again(named, encoder, scorer, 9)
     assert [one.passage for one in ranked] == [3, 1, 2]
     by_hand = [np.e**2 / (np.e**2 + 1), 0.5, 0.0]
     assert [one.score for one in ranked] == pytest.approx(by_hand)
@@ -111,11 +111,16 @@ def test_scores_without_bounds_go_through_the_logistic_function(
 
 
 def test_how_many_are_read_again(tmp_path: Path, encoder: WordsEncoder) -> None:
-    """RERANKED, or as many as are asked for; the best of the ranking, not of the index."""
+    """RERANKED, the best of the ranking; the others follow in its order, and score no more."""
     with Index.open(tmp_path / "index", encoder=encoder) as index:
         index.add({"id": f"{n}", "text": "rock" + " pebble" * n} for n in range(50))
-    scorer = Letters(True, {"rock": 0.5})
-    for k, read in ((1, RERANKED), (RERANKED + 5, RERANKED + 5), (1000, 50)):
-        assert len(read_again(tmp_path / "index", encoder, scorer, k)) == read
-    lengths = [len(text.split()) for text in scorer.asked[0][1]]
-    assert lengths == list(range(1, RERANKED + 1))
+    scorer = Letters(True, {"pebble pebble": 0.25, "rock": 0.75})
+    lowest = [read_again(tmp_path / "index", encoder, scorer, k) for k in (1, RERANKED, 1000)]
+    assert [len(ranked) for ranked in lowest] == [1, RERANKED, 50]
+    for _, texts in scorer.asked:
+        assert [len(text.split()) for text in texts] == list(range(1, RERANKED + 1))
+    assert [one.passage for one in lowest[2]] == list(range(1, 51))
+    assert [one.score for one in lowest[2][:RERANKED]] == [0.75] * 2 + [0.25] * (RERANKED - 2)
+    for one in lowest[2][RERANKED:]:
+        assert one.score <= 0.25
+        assert "rerank" not in one.scores
