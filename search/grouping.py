@@ -1,5 +1,6 @@
 """Which of the ranked passages are shown: none twice, and each document once where asked for."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -60,17 +61,23 @@ def _collapsed(
 ) -> list[Shown]:
     chosen: list[Shown] = []
     of_document: dict[str, Shown] = {}
+    holders: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)  # places in `chosen`
     for one in ranked:
         document = stored[one.passage].document
         own = _shingles(stored[one.passage])
         known = of_document.get(document) if group == "document" else None
         if known is None:
-            known = next((other for other in chosen if _alike(own, other.said[0])), None)
-            if known is None:
+            sharing = {place for shingle in own for place in holders.get(shingle, ())}
+            near = [place for place in sharing if _alike(own, chosen[place].said[0])]
+            if not near:
                 known = Shown(one, document, [own])
+                for shingle in own:
+                    holders[shingle].append(len(chosen))
                 chosen.append(known)
-            elif document not in (known.document, *known.duplicates):
-                known.duplicates.append(document)
+            else:
+                known = chosen[min(near)]
+                if document not in (known.document, *known.duplicates):
+                    known.duplicates.append(document)
             of_document[document] = known
         elif (
             document == known.document

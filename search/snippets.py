@@ -125,7 +125,7 @@ def _goes_on(text: str, start: int, end: int, after: int) -> bool:
         return False
     if text[after].isdigit() and text.endswith("No.", start, end):
         return True
-    return text[after].islower() or bool(_ABBREVIATED.search(text, start, end))
+    return text[after].islower() or bool(_ABBREVIATED.search(text, max(start, end - 8), end))
 
 
 def _says(sentence: str, headings: Collection[str]) -> bool:

@@ -286,3 +286,8 @@ def test_of_a_long_text_the_sentences_with_words_are_encoded_first() -> None:
     assert answers(" ".join([*says, "The tide turns."]), weights, nearness) == "The tide turns."
     assert nearness.asked == [["The tide turns.", *says[:9]]]
     assert answers(" ".join(says), weights, nearness) == "Say10 it."
+
+
+def test_a_long_row_of_initials_takes_no_time() -> None:
+    """What looks back to where the sentence began, at each of them, would take minutes."""
+    assert len(sentences("A. " * 50_000)) == 1
