@@ -105,13 +105,17 @@ def asked_whole(text: str) -> list[str]:
     """What of a question may stand whole: its compounds, and its words unstemmed.
 
     A compound is asked for stemmed, too: `iPhone` is an ordinary word where it is written `iphone`.
+    Not where that only takes a plural's s away, as of `miRNAs`: the parts find the singular, and
+    counted twice it costs more than it gives (nDCG@10 of words alone on SciFact's train split:
+    0.694, 0.696 without, 0.695 with no stems at all).
 
     >>> asked_whole("wifi caches of the iPhone")
     ['iphone', 'iphon', 'caches']
     """
     whole: list[str] = []
     for term in compounds(text):
-        whole += [term.text, _stem(term.text)]
+        stem = _stem(term.text)
+        whole += [term.text] if stem + "s" == term.text else [term.text, stem]
     for word in words(text, trailing=False):
         folded = fold(text[word.start : word.end])
         if folded not in (word.text, "", *_FUNCTION_WORDS):

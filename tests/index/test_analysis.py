@@ -137,7 +137,7 @@ def test_asked_whole() -> None:
     """Compounds, also stemmed as the plain word would be, and words that stemming changes."""
     assert asked_whole("the iPhone caches") == ["iphone", "iphon", "caches"]
     assert asked_whole("CVE-2021-44228") == ["cve-2021-44228"]
-    assert asked_whole("wi-fi") == ["wifi"]
+    assert asked_whole("wi-fi and miRNAs") == ["wifi", "mirnas"]
 
 
 @pytest.mark.parametrize(

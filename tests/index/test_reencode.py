@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clsearch.index import Index, analysis, reencode
+from clsearch.index import Index, reencode
+from clsearch.index.analysis import asked
 from clsearch.index.check import check
 from clsearch.index.store.fulltext import match_any
 from clsearch.index.store.snapshot import Snapshot
@@ -58,7 +59,7 @@ def test_everything_is_split_and_encoded_again(
                 title = "" if stored.document == "a" or text.startswith("#") else stored.title
                 exact = other.encode_queries([f"{title}\n{text}"])[0]
                 np.testing.assert_allclose(vector, exact, atol=1e-3)
-        assert snapshot.match(match_any(analysis.asked("title")), 9)
+        assert snapshot.match(match_any(asked("title")), 9)
     assert check(index) == ()
     with Index.open(index, encoder=other) as opened:
         assert opened.add([{"id": "c", "text": "more"}]).added == 1
