@@ -116,6 +116,8 @@ class Searcher:
 
             found = shown(rank, fetch, k, group)
             kept = [one for one in found if one.best.score >= min_score]
+            for one in kept:
+                one.more = [other for other in one.more if other.score >= min_score]
             encode = self._encoder.encode_passages if self._encoder else None
             with ranking.times.stage("snippets"):
                 hits = hits_of(ranking.snapshot, kept, ranking, encode)

@@ -160,6 +160,8 @@ def test_min_score_cuts(quarry: Searcher, mode: Mode) -> None:
     assert ids(kept) == [hit.passage.id for hit in hits if hit.score >= middle]
     assert quarry.search("amber garnet iron", 30, mode, min_score=1.0) == []
     assert all(hit.weak == (hit.score < 0.5) for hit in hits)
+    grouped = quarry.search("amber garnet iron", 30, mode, min_score=middle, group="document")
+    assert all(more.score >= middle for hit in grouped for more in hit.more)
 
 
 class LongestFirst:
