@@ -379,7 +379,8 @@ def status(index_path: str | None, as_json: bool) -> None:
 
     path = existing_index(index_path)
     with Snapshot.open(path) as snapshot:
-        counts, declared = snapshot.counts(), snapshot.declaration
+        counts = snapshot.counts()
+        declared: dict[str, Any] = snapshot.declaration
         facts: dict[str, Any] = {
             "index": str(path),
             "documents": counts.documents,
@@ -388,7 +389,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "model": snapshot.options.model,
             "pooling": declared.get("pooling"),
             "dimension": declared.get("dimension"),
-            "prompts": declared.get("prompts") or {},
+            "prompts": {"query": "", "document": ""} | declared.get("prompts", {}),
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),

@@ -120,7 +120,7 @@ def test_evaluation_asks_as_search_does(home: Path, tmp_path: Path) -> None:
 def test_status_shows_them(home: Path) -> None:
     """As they were when the index was made."""
     said = run(home, "status")
-    assert "document 'an old saying of sailors: ', query 'what answers this question: '" in said
+    assert "query 'what answers this question: ', document 'an old saying of sailors: '" in said
     assert json.loads(run(home, "status", "--json"))["prompts"] == PROMPTS
 
 
