@@ -5,8 +5,8 @@
 Each document is `title + " " + text`, cut at 256 tokens; each model is run by plain transformers,
 with the pooling named behind its path (`cls`, the default, or `mean`). No part of clsearch's own
 engine takes part, so the figures judge the weights alone. Prints nDCG@10 per collection, by exact
-search, and Spearman's rank correlation of the cosines of `data/model/similarity.tsv` with the
-grades there, 0 (nothing in common) to 5 (the same said twice).
+search, and Spearman's rank correlation of cosine and grade over the pairs of `similarity.tsv`;
+grades go from 0 (nothing in common) to 5 (the same said twice).
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import normalize
 from transformers import AutoModel
 
-SIMILARITY = Path(__file__).parents[1] / "data" / "model" / "similarity.tsv"
+SIMILARITY = Path(__file__).with_name("similarity.tsv")
 MAX_LENGTH = 256
 BATCH_TOKENS = 4096
 
