@@ -47,9 +47,9 @@ EMBED_BATCH = 256
 
 DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
-    "forgotten wifi password",
-    "unspent vacation",
     "how to fix a puncture",
+    "how much may I spend on food during a work trip",
+    "laundry soaking wet and a puddle left in the drum",
 )
 DEMO_NEXT = """\
 Now you, in the sample:
