@@ -13,7 +13,7 @@ from ..index.types import Filter
 from . import query as syntax
 from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
-from .hits import best_of_documents, hits_of, stored_of
+from .hits import best_of_documents, documents_of, hits_of, stored_of
 from .query import Query
 from .ranking import Ranked, Ranking
 from .scale import Mode, scale
@@ -114,7 +114,12 @@ class Searcher:
                 with ranking.times.stage("fetch"):
                     return stored_of(ranking.snapshot, ranked)
 
-            found = shown(rank, fetch, k, group)
+            def documents(ranked: Sequence[Ranked]) -> dict[int, str]:
+                with ranking.times.stage("fetch"):
+                    return documents_of(ranking.snapshot, ranked)
+
+            wanted = k if group == "passage" else ranking.snapshot.document_count(k)
+            found = shown(rank, fetch, documents, wanted, group)
             kept = [one for one in found if one.best.score >= min_score]
             for one in kept:
                 one.more = [other for other in one.more if other.score >= min_score]
