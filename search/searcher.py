@@ -107,7 +107,7 @@ class Searcher:
         """As `search`, with an account of how the hits came about."""
         reranker = self._reranker(rerank)
 
-        def work(ranking: Ranking) -> Answer:
+        def work(ranking: Ranking, encoder: QueryEncoder | None) -> Answer:
             rank = _with(reranker, ranking)
 
             def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
@@ -123,7 +123,7 @@ class Searcher:
             kept = [one for one in found if one.best.score >= min_score]
             for one in kept:
                 one.more = [other for other in one.more if other.score >= min_score]
-            encode = self._encoder.encode_passages if self._encoder else None
+            encode = encoder.encode_passages if encoder else None
             with ranking.times.stage("snippets"):
                 hits = hits_of(ranking.snapshot, kept, ranking, encode)
             return Answer(hits, ranking.explain())
@@ -174,7 +174,7 @@ class Searcher:
         """
         reranker = self._reranker(rerank)
 
-        def work(ranking: Ranking) -> list[str]:
+        def work(ranking: Ranking, _: QueryEncoder | None) -> list[str]:
             return list(best_of_documents(ranking.snapshot, _with(reranker, ranking), k))
 
         return self._ask([syntax.plain(query) for query in queries], k, mode, where, work)
@@ -185,9 +185,9 @@ class Searcher:
         k: int,
         mode: Mode,
         where: str | None,
-        work: Callable[[Ranking], T],
+        work: Callable[[Ranking, QueryEncoder | None], T],
     ) -> list[T]:
-        """`work` on the ranking of each query, in one commit."""
+        """`work` on the ranking of each query and the encoder of its vector, in one commit."""
         _check_k(k)
         for query in queries:
             if not query.text.strip():
@@ -202,7 +202,7 @@ class Searcher:
         queries: Sequence[Query],
         mode: Mode,
         condition: Filter | None,
-        work: Callable[[Ranking], T],
+        work: Callable[[Ranking, QueryEncoder | None], T],
     ) -> list[T] | None:
         """As `_ask`; None where the index has come to be made with another encoder."""
         times = Times()
@@ -228,7 +228,8 @@ class Searcher:
                         mode,
                         condition,
                         times,
-                    )
+                    ),
+                    encoder,
                 )
                 for query, vector in zip(queries, vectors, strict=True)
             ]

@@ -51,6 +51,25 @@ def test_commits_are_seen(make_index: MakeIndex, encoder: Any) -> None:
     assert found() == ["c"]
 
 
+def test_sentences_are_compared_by_the_encoder_of_the_query(
+    make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another thread has brought in that of a re-encoded index meanwhile."""
+    searcher = Searcher.open(make_index({"a": "Iron is heavy. Jade is green."}), encoder)
+    encode, compared = encoder.encode_queries, []
+
+    def overtaken(texts: list[str]) -> Any:
+        searcher._encoder = type(encoder)(dimension=16)
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode_queries", overtaken)
+    monkeypatch.setattr(
+        encoder, "encode_passages", lambda texts: compared.append(texts) or encode(texts)
+    )
+    assert len(searcher.search("qwert", 1)) == 1
+    assert compared == [["Iron is heavy.", "Jade is green."]]
+
+
 def test_opened_segments_are_used_again(
     make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
