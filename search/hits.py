@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -65,14 +65,16 @@ def best_of_documents(
 
 
 def hits_of(
-    snapshot: Snapshot,
+    stored: Mapping[int, StoredPassage],
     chosen: Sequence[Shown],
     ranking: Ranking | None = None,
     encode: Encode | None = None,
 ) -> list[Hit]:
-    """What is shown, as hits, with snippets for the query of `ranking` where there is one."""
+    """What is shown, as hits, with snippets for the query of `ranking` where there is one.
+
+    `stored` has what is stored of all of them.
+    """
     every = [one for shown in chosen for one in (shown.best, *shown.more)]
-    stored = stored_of(snapshot, every)
     found = dict(
         zip(
             (one.passage for one in every),

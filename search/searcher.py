@@ -110,9 +110,13 @@ class Searcher:
         def work(ranking: Ranking, encoder: QueryEncoder | None) -> Answer:
             rank = _with(reranker, ranking)
 
+            stored: dict[int, StoredPassage] = {}
+
             def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
                 with ranking.times.stage("fetch"):
-                    return stored_of(ranking.snapshot, ranked)
+                    missing = [one for one in ranked if one.passage not in stored]
+                    stored.update(stored_of(ranking.snapshot, missing))
+                return stored
 
             def documents(ranked: Sequence[Ranked]) -> dict[int, str]:
                 with ranking.times.stage("fetch"):
@@ -125,7 +129,7 @@ class Searcher:
                 one.more = [other for other in one.more if other.score >= min_score]
             encode = encoder.encode_passages if encoder else None
             with ranking.times.stage("snippets"):
-                hits = hits_of(ranking.snapshot, kept, ranking, encode)
+                hits = hits_of(stored, kept, ranking, encode)
             return Answer(hits, ranking.explain())
 
         return self._ask([syntax.parse(query)], k, mode, where, work)[0]
@@ -154,7 +158,8 @@ class Searcher:
                 return [Ranked(id, score(cosine), {"dense": cosine}) for id, cosine in found]
 
             best = best_of_documents(snapshot, rank, k)
-            return hits_of(snapshot, [Shown(one, name, []) for name, one in best.items()])
+            stored = stored_of(snapshot, list(best.values()))
+            return hits_of(stored, [Shown(one, name, []) for name, one in best.items()])
 
         return self._read(work)
 
