@@ -107,7 +107,7 @@ class Searcher:
         """As `search`, with an account of how the hits came about."""
         reranker = self._reranker(rerank)
 
-        def work(ranking: Ranking, encoder: QueryEncoder | None) -> Answer:
+        def work(ranking: Ranking, encoder: QueryEncoder | None) -> Callable[[], Answer]:
             rank = _with(reranker, ranking)
 
             stored: dict[int, StoredPassage] = {}
@@ -127,12 +127,19 @@ class Searcher:
             kept = [one for one in found if one.best.score >= min_score]
             for one in kept:
                 one.more = [other for other in one.more if other.score >= min_score]
+            _ = ranking.lexical  # looked up while the index can be read
             encode = encoder.encode_passages if encoder else None
-            with ranking.times.stage("snippets"):
-                hits = hits_of(stored, kept, ranking, encode)
-            return Answer(hits, ranking.explain())
 
-        return self._ask([syntax.parse(query)], k, mode, where, work)[0]
+            def finished() -> Answer:
+                with ranking.times.stage("snippets"):
+                    hits = hits_of(stored, kept, ranking, encode)
+                return Answer(hits, ranking.explain())
+
+            return finished
+
+        # Sentences are encoded after the transaction, because a writer's commit waits for its end.
+        [finished] = self._ask([syntax.parse(query)], k, mode, where, work)
+        return finished()
 
     def similar(self, document: str, k: int = 10, *, where: str | None = None) -> list[Hit]:
         """The `k` other documents most like the one of this id, each by its best passage.

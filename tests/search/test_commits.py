@@ -70,6 +70,27 @@ def test_sentences_are_compared_by_the_encoder_of_the_query(
     assert compared == [["Iron is heavy.", "Jade is green."]]
 
 
+def test_a_writer_commits_while_sentences_are_encoded(
+    make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the journal: no transaction is open then."""
+    path = make_index({"a": "Iron is heavy. Jade is green."})
+    searcher, encode = Searcher.open(path, encoder), encoder.encode_passages
+    monkeypatch.setattr("clsearch.index.store.connection.BUSY_SECONDS", 0.1)
+
+    def writing(texts: list[str]) -> Any:
+        monkeypatch.setattr(encoder, "encode_passages", encode)
+        make_index({"b": "basalt"})
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode_passages", writing)
+    answer = searcher.answer("qwert", 1)
+    assert [hit.document for hit in answer.hits] == ["a"]
+    assert {"terms", "segments", "times_ms"} < set(answer.explanation)
+    with Snapshot.open(path) as snapshot:
+        assert snapshot.document_ids() == ["a", "b"]
+
+
 def test_opened_segments_are_used_again(
     make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
