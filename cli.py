@@ -365,7 +365,7 @@ def similar(
     hits = searcher.similar(document, k, where=where)
     print_hits(hits, {"document": document}, started, as_json)
     if not hits:
-        nothing_found(0.0, {})
+        say("no other document to compare it with; index more, or widen --where")
         click.get_current_context().exit(NOTHING)
 
 

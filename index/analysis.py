@@ -42,6 +42,11 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # snake_case, e-mail, CVE-2021-44228, std::vector, v1.2.3, user@example.com, C++; and plain words
 _JOINED = r"{part}+(?:(?:::|->|[-_.@/:+\u2010\u2011]){part}+)*(?:\+\+|#(?!{part}))?"
 _ASCII_JOINED = re.compile(_JOINED.format(part=r"\w"))
+# All but ASCII and the marks that are often seen beside it, which are part of no word.
+_BEYOND = re.compile(
+    "[^\0-\x7f\xa0\xa7\xa9\xab\xae\xb0\xb1\xb7\xbb\xd7"
+    "\u2010-\u2027\u2030-\u205e\u20ac\u2122\u2190-\u23ff\u2500-\u2775]"
+)
 _JOINTS = re.compile(r"([-_.@/:+#>]+)")
 _BETWEEN_LETTERS = re.compile(r"(?<=[^-_.@/:+#>\d])[-_.@/:+#>]+(?=[^-_.@/:+#>\d])")
 _HYPHENS = str.maketrans("\u2010\u2011", "--")
@@ -75,7 +80,7 @@ def words(text: str, trailing: bool = True) -> Iterator[Term]:
     >>> [term.text for term in words("東京都 fp16")]
     ['東京', '京都', '都', 'fp16']
     """
-    pattern = _ASCII_WORD if text.isascii() else _patterns().word
+    pattern = _ASCII_WORD if _is_plain(text) else _patterns().word
     for found in pattern.finditer(text):
         start, end = found.span()
         if found.lastgroup:
@@ -137,6 +142,13 @@ def phrase(text: str) -> str:
     return " ".join([*(word.text for word in found[:-1]), *(_as_asked(word.text) for word in last)])
 
 
+def _is_plain(text: str) -> bool:
+    """Whether only letters and digits of ASCII are in it: the quotes and dashes of typography are
+    in nearly every text, and no reason to wait for `_patterns`.
+    """
+    return text.isascii() or not _BEYOND.search(text)
+
+
 def _as_asked(term: str) -> str:
     """A lone character of a script without spaces is the beginning of what it may stand in."""
     alone = not term.isascii() and _patterns().single.fullmatch(term)
@@ -152,7 +164,7 @@ def compounds(text: str) -> Iterator[Term]:
     >>> [term.text for term in compounds("the Wi-Fi of CVE-2021-44228, getUserName in C++")]
     ['wifi', 'cve-2021-44228', 'getusername', 'c++']
     """
-    pattern = _ASCII_JOINED if text.isascii() else _patterns().joined
+    pattern = _ASCII_JOINED if _is_plain(text) else _patterns().joined
     for found in pattern.finditer(text):
         start, end = found.span()
         if end - start <= LONGEST_COMPOUND and (whole := _compound(found[0])):
@@ -267,7 +279,7 @@ class _Patterns(NamedTuple):
 
 @cache
 def _patterns() -> _Patterns:
-    import regex  # 40 ms, which a query in ASCII need not wait for
+    import regex  # 20 ms with what is compiled, which English need not wait for
 
     scripts = ["Han", "Hira", "Kana", "Bopo", "Hang", "Yiii", "Thai", "Laoo", "Khmr", "Mymr"]
     unspaced = "[" + "".join(rf"\p{{scx={script}}}" for script in scripts) + "]"

@@ -56,11 +56,15 @@ CHANGED = 0.1
 def calibrate(store: Store, encoder: EncoderLike) -> None:
     """Measure the index where it has changed since it was measured, and save what was found."""
     known = store.settings.calibration
-    # Ids are never reused: those above the last that was measured are new.
-    sql = (
-        "SELECT count(*), coalesce(max(id), 0), coalesce(sum(id > ?), 0) FROM passages "
-        "WHERE segment IS NOT NULL"
-    )
+    # Ids are never reused: those above the last that was measured are new. What the segments hold
+    # is added up, since counting a million passages takes a tenth of a second.
+    sql = """
+        SELECT
+            (SELECT coalesce(sum(passages), 0) FROM segments WHERE state = 'live')
+                - (SELECT count(*) FROM tombstones),
+            (SELECT id FROM passages WHERE +segment IS NOT NULL ORDER BY id DESC LIMIT 1),
+            (SELECT count(*) FROM passages WHERE id > ? AND +segment IS NOT NULL)
+    """
     passages, last, new = store.database.execute(sql, (known.last,)).fetchone()
     gone = known.passages - (passages - new)
     if not passages or new + abs(gone) <= CHANGED * known.passages:

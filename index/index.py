@@ -203,8 +203,8 @@ class Index:
         with named_errors(self.path):
             options = Options(encoder.name, pooling)
             tally = reencode(self._store, encoder, options, progress)
+            self._encoder = encoder  # the commit is done, whatever becomes of the measuring
             calibrate(self._store, encoder)
-        self._encoder = encoder
         return tally.report(self.recovered)
 
     def repair(self) -> SyncReport:

@@ -34,26 +34,45 @@ class Shown:
 def shown(
     rank: Callable[[int], list[Ranked]],
     fetch: Callable[[Sequence[Ranked]], Mapping[int, StoredPassage]],
+    documents: Callable[[Sequence[Ranked]], Mapping[int, str]],
     k: int,
     group: Group,
 ) -> list[Shown]:
     """The first `k` passages, or documents by their best passage, that differ from each other.
 
     `rank` gives the best passages to a depth, and is asked deeper until there are `k`, or no more
-    come; `fetch` gives what is stored of them. Near-identical ones collapse into the best of them:
-    those with a Jaccard coefficient of their three-term shingles of at least `SAME` (Broder: On the
-    resemblance and containment of documents, 1997); of a document without text the title counts.
-    By documents, a passage that differs stands below its document's best, FURTHER of them at most,
-    as far as they are among the passages that were asked for; a document whose best passage
-    collapses is named as a duplicate, and not shown.
+    come; `fetch` gives what is stored of them, `documents` only whose they are. Near-identical ones
+    collapse into the best of them: those with a Jaccard coefficient of their three-term shingles of
+    at least `SAME` (Broder: On the resemblance and containment of documents, 1997); of a document
+    without text the title counts. By documents, a passage that differs stands below its document's
+    best, FURTHER of them at most, as far as they are among the best three for each document asked
+    for; a document whose best passage collapses is named as a duplicate, and not shown.
     """
-    depth = k if group == "passage" else k * (1 + FURTHER)
+    asked = depth = k if group == "passage" else k * (1 + FURTHER)
     while True:
-        ranked = rank(depth)
-        chosen = _collapsed(ranked, fetch(ranked), group)
+        ranked = read = rank(depth)
+        if group == "document" and len(ranked) > asked:
+            read = _best_of_others(ranked, documents(ranked), asked)
+        chosen = _collapsed(read, fetch(read), group)
         if len(chosen) >= k or len(ranked) < depth:
             return chosen[:k]
         depth *= 2
+
+
+def _best_of_others(
+    ranked: Sequence[Ranked], document_of: Mapping[int, str], asked: int
+) -> list[Ranked]:
+    """The first `asked`, and after them the best passage of each document not among those.
+
+    The thousandth passage of a book is looked up, to find the document after it, and not read.
+    """
+    read = list(ranked[:asked])
+    seen = {document_of[one.passage] for one in read}
+    for one in ranked[asked:]:
+        if document_of[one.passage] not in seen:
+            seen.add(document_of[one.passage])
+            read.append(one)
+    return read
 
 
 def _collapsed(

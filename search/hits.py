@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,24 @@ Encode = Callable[[Sequence[str]], "Vectors"]
 def stored_of(snapshot: Snapshot, ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
     """The passages by id; IndexDamaged where a vector or a word leads to one that is not there."""
     stored = snapshot.passages([one.passage for one in ranked])
-    lost = [one.passage for one in ranked if one.passage not in stored]
+    _expect_all(snapshot, ranked, stored)
+    return stored
+
+
+def documents_of(snapshot: Snapshot, ranked: Sequence[Ranked]) -> dict[int, str]:
+    """Passage id -> the id of its document; errors as of `stored_of`."""
+    documents = snapshot.documents_of([one.passage for one in ranked])
+    _expect_all(snapshot, ranked, documents)
+    return documents
+
+
+def _expect_all(snapshot: Snapshot, ranked: Sequence[Ranked], found: Collection[int]) -> None:
+    lost = [one.passage for one in ranked if one.passage not in found]
     if lost:
         raise IndexDamaged(
             f"the index {str(snapshot.index)!r} finds passage {lost[0]}, and does not hold it:"
             " run `clsearch check --repair`"
         )
-    return stored
 
 
 def best_of_documents(
@@ -40,27 +51,30 @@ def best_of_documents(
     `rank` gives the best passages to a depth, and is asked deeper until `k` documents are among
     them, or no more passages come.
     """
+    k = snapshot.document_count(k)
     depth = k
     while True:
         ranked = rank(depth)
-        stored = stored_of(snapshot, ranked)
+        documents = documents_of(snapshot, ranked)
         best: dict[str, Ranked] = {}
         for one in ranked:
-            best.setdefault(stored[one.passage].document, one)
+            best.setdefault(documents[one.passage], one)
         if len(best) >= k or len(ranked) < depth:
             return dict(list(best.items())[:k])
         depth *= 2
 
 
 def hits_of(
-    snapshot: Snapshot,
+    stored: Mapping[int, StoredPassage],
     chosen: Sequence[Shown],
     ranking: Ranking | None = None,
     encode: Encode | None = None,
 ) -> list[Hit]:
-    """What is shown, as hits, with snippets for the query of `ranking` where there is one."""
+    """What is shown, as hits, with snippets for the query of `ranking` where there is one.
+
+    `stored` has what is stored of all of them.
+    """
     every = [one for shown in chosen for one in (shown.best, *shown.more)]
-    stored = stored_of(snapshot, every)
     found = dict(
         zip(
             (one.passage for one in every),

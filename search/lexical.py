@@ -32,7 +32,7 @@ class Lexical:
         self.frequencies = snapshot.frequencies([*query.terms, *query.whole])
         known = (term for term, found in self.frequencies.items() if found)
         self._known = sorted(known, key=self.frequencies.__getitem__)
-        self._leading = _leading(self._known, self.frequencies)
+        self._postings = list(accumulate(self.frequencies[term] for term in self._known))
         passages = snapshot.passage_count()
         # What each term gives to a passage that has it once.
         self.weights = {
@@ -48,10 +48,14 @@ class Lexical:
         k = min(k, sys.maxsize)  # SQLite's largest number, too
         if not self._known or (allowed is not None and not len(allowed)):
             return []
-        for leading in range(self._leading, len(self._known)):
+        # Where they find too few, twice the postings are allowed: all rounds together cost no more
+        # than twice the last.
+        most = MOST_POSTINGS
+        while (leading := max(1, bisect_right(self._postings, most))) < len(self._known):
             found = self._match(self._known[:leading], max(k, SCORED_AGAIN), allowed)
             if len(found) >= k:
                 return self._score([passage for passage, _ in found])[:k]
+            most = max(2 * most, self._postings[leading])
         return self._match(self._known, k, allowed)
 
     def scores(self, passages: Sequence[int]) -> dict[int, float]:
@@ -79,9 +83,3 @@ class Lexical:
         if self._excluded:
             expression = f"({expression}) NOT ({' OR '.join(self._excluded)})"
         return self._snapshot.match(expression, k, allowed)
-
-
-def _leading(terms: Sequence[str], frequencies: dict[str, int]) -> int:
-    """How many of terms, rarest first, have at most MOST_POSTINGS postings in all; one at least."""
-    postings = list(accumulate(frequencies[term] for term in terms))
-    return max(1, bisect_right(postings, MOST_POSTINGS))

@@ -13,7 +13,7 @@ from ..index.types import Filter
 from . import query as syntax
 from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
-from .hits import best_of_documents, hits_of, stored_of
+from .hits import best_of_documents, documents_of, hits_of, stored_of
 from .query import Query
 from .ranking import Ranked, Ranking
 from .scale import Mode, scale
@@ -107,23 +107,39 @@ class Searcher:
         """As `search`, with an account of how the hits came about."""
         reranker = self._reranker(rerank)
 
-        def work(ranking: Ranking) -> Answer:
+        def work(ranking: Ranking, encoder: QueryEncoder | None) -> Callable[[], Answer]:
             rank = _with(reranker, ranking)
+
+            stored: dict[int, StoredPassage] = {}
 
             def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
                 with ranking.times.stage("fetch"):
-                    return stored_of(ranking.snapshot, ranked)
+                    missing = [one for one in ranked if one.passage not in stored]
+                    stored.update(stored_of(ranking.snapshot, missing))
+                return stored
 
-            found = shown(rank, fetch, k, group)
+            def documents(ranked: Sequence[Ranked]) -> dict[int, str]:
+                with ranking.times.stage("fetch"):
+                    return documents_of(ranking.snapshot, ranked)
+
+            wanted = k if group == "passage" else ranking.snapshot.document_count(k)
+            found = shown(rank, fetch, documents, wanted, group)
             kept = [one for one in found if one.best.score >= min_score]
             for one in kept:
                 one.more = [other for other in one.more if other.score >= min_score]
-            encode = self._encoder.encode_passages if self._encoder else None
-            with ranking.times.stage("snippets"):
-                hits = hits_of(ranking.snapshot, kept, ranking, encode)
-            return Answer(hits, ranking.explain())
+            _ = ranking.lexical  # looked up while the index can be read
+            encode = encoder.encode_passages if encoder else None
 
-        return self._ask([syntax.parse(query)], k, mode, where, work)[0]
+            def finished() -> Answer:
+                with ranking.times.stage("snippets"):
+                    hits = hits_of(stored, kept, ranking, encode)
+                return Answer(hits, ranking.explain())
+
+            return finished
+
+        # Sentences are encoded after the transaction, because a writer's commit waits for its end.
+        [finished] = self._ask([syntax.parse(query)], k, mode, where, work)
+        return finished()
 
     def similar(self, document: str, k: int = 10, *, where: str | None = None) -> list[Hit]:
         """The `k` other documents most like the one of this id, each by its best passage.
@@ -149,7 +165,8 @@ class Searcher:
                 return [Ranked(id, score(cosine), {"dense": cosine}) for id, cosine in found]
 
             best = best_of_documents(snapshot, rank, k)
-            return hits_of(snapshot, [Shown(one, name, []) for name, one in best.items()])
+            stored = stored_of(snapshot, list(best.values()))
+            return hits_of(stored, [Shown(one, name, []) for name, one in best.items()])
 
         return self._read(work)
 
@@ -169,7 +186,7 @@ class Searcher:
         """
         reranker = self._reranker(rerank)
 
-        def work(ranking: Ranking) -> list[str]:
+        def work(ranking: Ranking, _: QueryEncoder | None) -> list[str]:
             return list(best_of_documents(ranking.snapshot, _with(reranker, ranking), k))
 
         return self._ask([syntax.plain(query) for query in queries], k, mode, where, work)
@@ -180,9 +197,9 @@ class Searcher:
         k: int,
         mode: Mode,
         where: str | None,
-        work: Callable[[Ranking], T],
+        work: Callable[[Ranking, QueryEncoder | None], T],
     ) -> list[T]:
-        """`work` on the ranking of each query, in one commit."""
+        """`work` on the ranking of each query and the encoder of its vector, in one commit."""
         _check_k(k)
         for query in queries:
             if not query.text.strip():
@@ -197,7 +214,7 @@ class Searcher:
         queries: Sequence[Query],
         mode: Mode,
         condition: Filter | None,
-        work: Callable[[Ranking], T],
+        work: Callable[[Ranking, QueryEncoder | None], T],
     ) -> list[T] | None:
         """As `_ask`; None where the index has come to be made with another encoder."""
         times = Times()
@@ -223,7 +240,8 @@ class Searcher:
                         mode,
                         condition,
                         times,
-                    )
+                    ),
+                    encoder,
                 )
                 for query, vector in zip(queries, vectors, strict=True)
             ]

@@ -73,7 +73,7 @@ def content_hash(stored: tuple[str, str, str, str, str]) -> str:
 def find(store: Store, id: str) -> DocumentRow | None:
     """The row of a document, None where there is none."""
     row = store.database.execute(
-        "SELECT key, source, hash FROM documents WHERE id = ?", (id,)
+        "SELECT key, source, hash FROM documents WHERE id = ?", (_text(id),)
     ).fetchone()
     return DocumentRow(*row) if row else None
 

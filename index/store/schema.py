@@ -103,6 +103,15 @@ def _m002_analysed_terms(database: Database) -> None:
     database.execute("DROP TABLE passages_fts")
     for table in fulltext.TABLES:
         database.execute(table)
+    # A flipped bit in a text must not keep the index from being opened, and so from `repair`.
+    database.conn.text_factory = lambda data: data.decode(errors="replace")
+    try:
+        _index_all(database)
+    finally:
+        database.conn.text_factory = str
+
+
+def _index_all(database: Database) -> None:
     # A document at a time: its text is read once, however many passages it has.
     for key, title, text in database.execute("SELECT key, title, text FROM documents"):
         passages = database.execute(

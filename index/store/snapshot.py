@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -227,6 +228,20 @@ class Snapshot:
                     metadata=dict(json.loads(metadata)),
                 )
         return found
+
+    def documents_of(self, ids: Sequence[int]) -> dict[int, str]:
+        """Passage id -> the id of its document; a passage that is not in the index is left out."""
+        rows = self._rows(
+            "SELECT p.id, d.id FROM passages p JOIN documents d ON d.key = p.document "
+            "WHERE p.id IN (SELECT value FROM json_each(?))",
+            (json.dumps([int(id) for id in ids]),),
+        )
+        return dict(rows)
+
+    def document_count(self, at_most: int) -> int:
+        """How many documents there are; no more than `at_most` are counted."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM documents LIMIT ?)"
+        return int(self._rows(sql, (min(at_most, sys.maxsize),))[0][0])
 
     def document(self, document_id: str) -> Document | None:
         """The document of this id, as it was read; None where there is none."""

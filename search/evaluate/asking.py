@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...index.config import Options
 from ...index.errors import UsageError
+from ...index.files import DATABASE
 from ...index.store.snapshot import Snapshot
 from ...terminal import SILENT, Status
 from ..scale import Mode
@@ -125,12 +126,16 @@ def _by_options(corpus: Corpus, settings: Sequence[Setting]) -> dict[Options, li
 
 
 def _fill_alone(corpus: Corpus, options: Options, index: Path, status: Status) -> None:
-    """Bring the corpus into an index of the user's; UsageError where it holds other documents."""
-    ids = fill(corpus, options, index, status)
-    with Snapshot.open(index) as snapshot:
-        held = snapshot.counts().documents
-    if held != len(ids):
-        raise UsageError(
-            f"the index {str(index)!r} holds {held} documents, the collection {len(ids)}:"
-            " use an index of this collection alone, or none"
-        )
+    """Bring the corpus into an index of the user's.
+
+    UsageError, before anything changes, where it holds other documents.
+    """
+    if (index / DATABASE).exists():
+        own = {document.id for document in corpus.documents()}
+        others = [id for id in IndexCorpus(index).ids() if id not in own]
+        if others:
+            raise UsageError(
+                f"the index {str(index)!r} holds {others[0]!r}, which is not of the collection:"
+                " use an index of this collection alone, or none"
+            )
+    fill(corpus, options, index, status)

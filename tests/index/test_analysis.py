@@ -12,6 +12,7 @@ import Stemmer
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clsearch.index import analysis
 from clsearch.index.analysis import (
     LONGEST_COMPOUND,
     LONGEST_WORD,
@@ -246,3 +247,27 @@ def test_ascii_is_the_same_beside_other_scripts(text: str) -> None:
     beside = text + " é"
     assert list(words(text)) == list(words(beside))[:-1]
     assert list(compounds(text)) == list(compounds(beside))
+
+
+PLAIN = "".join(c for c in map(chr, range(0x10000)) if not analysis._BEYOND.search(c))
+
+
+def test_what_is_plain_has_no_letters_but_those_of_ascii() -> None:
+    """Nor digits, nor marks, nor what is nothing within a word."""
+    assert "\u2019" in PLAIN
+    for point in PLAIN[0x80:]:
+        assert unicodedata.category(point)[0] in "PSZ"
+        assert not analysis._DROPPED.match(point)
+
+
+@given(
+    st.text(st.sampled_from(PLAIN) | st.sampled_from("aZ9 _-.:'\u2019\u2010\u2011"), max_size=40)
+)
+@example("the router\u2019s \u201cwi\u2010fi\u201d \u2013 CVE\u20112021\u2011 v1.2\u2026")
+def test_plain_text_has_the_terms_that_the_patterns_of_all_scripts_find(text: str) -> None:
+    """Only sooner."""
+    found = list(words(text)), list(words(text, trailing=False)), list(compounds(text))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(analysis, "_is_plain", lambda text: False)
+        other = list(words(text)), list(words(text, trailing=False)), list(compounds(text))
+    assert found == other

@@ -10,6 +10,7 @@ import pytest
 
 from clsearch.index import Index, analysis, calibration, vectors
 from clsearch.index.calibration import PROBES
+from clsearch.index.check import check
 from clsearch.index.config import Calibration
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment
@@ -222,6 +223,25 @@ def test_nothing_is_lost_where_measuring_fails(
         assert snapshot.passage_count() == 150
     monkeypatch.undo()
     assert add(path, encoder, []).passages == 150
+
+
+def test_a_reencoded_index_goes_on_with_its_new_encoder_where_measuring_fails(
+    path: Path, encoder: WordsEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch is committed before: what is added next must not get vectors of the old one."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration, "_measure", killed)
+    other = type(encoder)(dimension=16)
+    with Index.open(path, encoder=encoder) as index:
+        with pytest.raises(KeyboardInterrupt):
+            index.reencode(encoder=other)
+        monkeypatch.undo()
+        assert index.encoder is other
+        index.add([{"id": "more", "text": "stone"}])
+    assert check(path) == ()
 
 
 def test_measuring_is_no_new_generation(path: Path, encoder: WordsEncoder) -> None:

@@ -93,6 +93,7 @@ def test_remove(tmp_path: Path, encoder: object) -> None:
     """Says how many there were; the ids of their passages never come again."""
     with Index.open(tmp_path, encoder=encoder) as index:
         index.add([{"id": str(n), "text": f"text {n}"} for n in range(4)])
+        assert index.remove(["\udcff", "none"]) == 0  # as a shell gives what is no UTF-8
         assert index.remove(["1", "3", "1", "none"]) == 2
         assert index.remove(["1"]) == 0
         with pytest.raises(UsageError, match=r"\['1'\]"):

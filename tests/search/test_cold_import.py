@@ -25,10 +25,20 @@ assert hit.document == "a"
 """
 
 
-@pytest.mark.parametrize("code", ["import clsearch.search", LEXICAL])
+ENGLISH = """
+import clsearch.search
+answer = clsearch.search.Searcher.open(sys.argv[1]).answer("jade", mode="lexical", group="document")
+assert answer.hits[0].document == "a"
+assert "regex" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize("code", ["import clsearch.search", LEXICAL, ENGLISH])
 def test_no_heavy_package(make_index: Callable[..., Path], code: str) -> None:
     """In a process of its own."""
-    path = make_index({"a": "jade", "b": "iron"})
+    path = make_index(
+        {"a": "jade \u2014 the \u201cgreen\u201d stone\u2019s name\u2026", "b": "iron"}
+    )
     script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
     run = subprocess.run(
         [sys.executable, "-c", script, str(path)],

@@ -51,6 +51,46 @@ def test_commits_are_seen(make_index: MakeIndex, encoder: Any) -> None:
     assert found() == ["c"]
 
 
+def test_sentences_are_compared_by_the_encoder_of_the_query(
+    make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another thread has brought in that of a re-encoded index meanwhile."""
+    searcher = Searcher.open(make_index({"a": "Iron is heavy. Jade is green."}), encoder)
+    encode, compared = encoder.encode_queries, []
+
+    def overtaken(texts: list[str]) -> Any:
+        searcher._encoder = type(encoder)(dimension=16)
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode_queries", overtaken)
+    monkeypatch.setattr(
+        encoder, "encode_passages", lambda texts: compared.append(texts) or encode(texts)
+    )
+    assert len(searcher.search("qwert", 1)) == 1
+    assert compared == [["Iron is heavy.", "Jade is green."]]
+
+
+def test_a_writer_commits_while_sentences_are_encoded(
+    make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the journal: no transaction is open then."""
+    path = make_index({"a": "Iron is heavy. Jade is green."})
+    searcher, encode = Searcher.open(path, encoder), encoder.encode_passages
+    monkeypatch.setattr("clsearch.index.store.connection.BUSY_SECONDS", 0.1)
+
+    def writing(texts: list[str]) -> Any:
+        monkeypatch.setattr(encoder, "encode_passages", encode)
+        make_index({"b": "basalt"})
+        return encode(texts)
+
+    monkeypatch.setattr(encoder, "encode_passages", writing)
+    answer = searcher.answer("qwert", 1)
+    assert [hit.document for hit in answer.hits] == ["a"]
+    assert {"terms", "segments", "times_ms"} < set(answer.explanation)
+    with Snapshot.open(path) as snapshot:
+        assert snapshot.document_ids() == ["a", "b"]
+
+
 def test_opened_segments_are_used_again(
     make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,12 +19,14 @@ class Index:
     def __init__(self, *passages: Stored) -> None:
         self.passages = passages
         self.depths: list[int] = []
+        self.read: list[list[int]] = []
 
     def rank(self, depth: int) -> list[Ranked]:
         self.depths.append(depth)
         return [Ranked(id, 1 - id / 1000, {}) for id in range(len(self.passages))][:depth]
 
     def fetch(self, ranked: Sequence[Ranked]) -> Mapping[int, StoredPassage]:
+        self.read.append([one.passage for one in ranked])
         found = {}
         for one in ranked:
             document, title, text = self.passages[one.passage]
@@ -32,8 +34,11 @@ class Index:
             found[one.passage] = StoredPassage(passage, document, title, {})
         return found
 
+    def documents(self, ranked: Sequence[Ranked]) -> Mapping[int, str]:
+        return {one.passage: self.passages[one.passage][0] for one in ranked}
+
     def shown(self, k: int, group: Group = "passage") -> list[Shown]:
-        return shown(self.rank, self.fetch, k, group)
+        return shown(self.rank, self.fetch, self.documents, k, group)
 
 
 def ids(chosen: Sequence[Shown]) -> list[int]:
@@ -146,6 +151,23 @@ def test_what_stands_below_does_not_hang_on_how_many_are_asked_for() -> None:
     passages = [("a", "", unlike(1)), ("b", "", unlike(2)), ("a", "", unlike(3))]
     for k in (1, 2, 3):
         assert [one.passage for one in Index(*passages).shown(k, "document")[0].more] == [2]
+
+
+def test_a_long_document_is_not_read_to_find_the_next() -> None:
+    """Below the best three for each document asked for, only the best of each other is."""
+    index = Index(
+        *(("book", "", unlike(n)) for n in range(40)),
+        ("note", "", unlike(40)),
+        *(("book", "", unlike(n)) for n in range(41, 60)),
+        ("note", "", unlike(60)),
+        ("other", "", unlike(61)),
+    )
+    chosen = index.shown(3, "document")
+    assert ids(chosen) == [0, 40, 61]
+    assert [[one.passage for one in of.more] for of in chosen] == [[1, 2], [], []]
+    assert index.depths == [9, 18, 36, 72]
+    assert index.read[-1] == [*range(9), 40, 61]
+    assert max(map(len, index.read)) == 11
 
 
 def test_a_document_that_says_the_same_is_a_duplicate() -> None:

@@ -209,6 +209,35 @@ def test_the_bound_leaves_as_many_as_there_are(
         assert Lexical(snapshot, query).search(5, allowed) == inside[:5]
 
 
+def test_what_the_bound_costs_where_there_are_too_few(
+    mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round takes in twice the postings, so that many words make few rounds.
+
+    A page that was pasted, of which nothing passes the filter.
+    """
+    query = plain(" ".join(f"filler{n}" for n in range(200)) + " rock stone")
+    with Snapshot.open(mixed) as snapshot:
+        asked: list[int] = []
+        match = snapshot.match
+
+        def spied(query: str, *given: Any) -> list[tuple[int, float]]:
+            asked.append(query.count(" OR ") + 1)
+            return match(query, *given)
+
+        expected = Lexical(snapshot, query).search(300)
+        monkeypatch.setattr(snapshot, "match", spied)
+        monkeypatch.setattr(lexical, "MOST_POSTINGS", 4)
+        bounded = Lexical(snapshot, query)
+        known = [found for found in bounded.frequencies.values() if found]
+        assert len(known) > 50
+        allowed = np.array([10**6], np.int64)
+        assert bounded.search(5, allowed) == []
+        assert len(asked) <= 2 + np.log2(sum(known) / 4)
+        assert asked == sorted(set(asked))
+        assert bounded.search(300) == expected
+
+
 def test_frequencies(make_index: Make) -> None:
     """Passages that have a term; for a prefix, of all terms that begin with it."""
     index = make_index({"1": "東京都 東北", "2": "東京", "3": "kyoto wi-fi"})

@@ -57,6 +57,12 @@ def contents(index: Path) -> dict[str, Any]:
     return found
 
 
+def contents_as_bytes(index: Path) -> list[bytes]:
+    with closing(sqlite3.connect(index / "index.db")) as connection:
+        sql = "SELECT CAST(text AS BLOB) FROM documents ORDER BY key"
+        return [row[0] for row in connection.execute(sql)]
+
+
 def setting(index: Path, key: str) -> str:
     with closing(sqlite3.connect(index / "index.db")) as connection:
         sql = "SELECT value FROM settings WHERE key = ?"
@@ -124,6 +130,20 @@ def test_a_migrated_index_goes_on(old: Path, opened: Callable[[], Index]) -> Non
     with Snapshot.open(old) as snapshot:
         assert snapshot.passage_ids("new.txt") == [7]
         assert snapshot.matched('"양심"').tolist() == [7]
+
+
+def test_a_damaged_text_is_migrated_to_be_repaired(old: Path, opened: Callable[[], Index]) -> None:
+    """What is no UTF-8 any more stays as it is, and is found by check."""
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        sql = "UPDATE documents SET text = CAST(x'41ff42' || text AS TEXT) WHERE id = 'rights.txt'"
+        connection.execute(sql)
+        connection.commit()
+    before = contents_as_bytes(old)
+    with opened() as index:
+        assert contents_as_bytes(old) == before
+        assert any("rights.txt" in problem for problem in check(old))
+        index.repair()
+    assert check(old) == ()
 
 
 def test_who_reads_is_told_what_to_run(old: Path) -> None:

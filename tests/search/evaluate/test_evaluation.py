@@ -10,6 +10,7 @@ import pytest
 
 from clsearch.index.errors import UsageError
 from clsearch.index.index import Index
+from clsearch.index.store.snapshot import Snapshot
 from clsearch.search.evaluate import Metric, Setting, evaluate, of_beir
 from clsearch.search.evaluate.asking import names
 from clsearch.search.evaluate.runs import read_run
@@ -126,12 +127,21 @@ def test_an_index_of_ones_own_is_kept_and_used_again(
     assert evaluate(collection, index=kept).to_json() == first
     assert encoders["embedded"].encoded == []
     assert not cache.exists()
-    with Index.open(kept) as index:
-        index.add([{"id": "c", "text": "flint"}])
-    with pytest.raises(UsageError, match="holds 4 documents, the collection 3"):
-        evaluate(collection, index=kept)
     with pytest.raises(UsageError, match="vectors of one model"):
         evaluate(collection, [Setting(model="a"), Setting(model="b")], index=kept)
+
+
+def test_an_index_of_other_documents_stays_as_it_is(
+    stones: Path, tmp_path: Path, encoders: dict[str, Any]
+) -> None:
+    """One's own notes are not mixed with a collection: it is refused before anything is added."""
+    notes = tmp_path / "notes"
+    with Index.open(notes) as index:
+        index.add([{"id": "c", "text": "flint"}])
+    with pytest.raises(UsageError, match="holds 'c', which is not of the collection"):
+        evaluate(of_beir(stones, "test"), index=notes)
+    with Snapshot.open(notes) as snapshot:
+        assert snapshot.document_ids() == ["c"]
 
 
 def test_models_side_by_side(stones: Path, encoders: dict[str, Any]) -> None:
