@@ -295,7 +295,8 @@ def add_stdin(index: Index) -> SyncReport:
     metavar="SCORE",
     type=click.FloatRange(0, 1),
     default=0.0,
-    help="Leave out hits below; 0.5 is where unrelated text ends. Exit code 1 where none is left.",
+    help="Leave out hits below; 0.5 is where unrelated text ends (with --rerank, the score is the "
+    "reranker's). Exit code 1 where none is left.",
 )
 @click.option("--explain", is_flag=True, help="Say how each score came about.")
 @index_option

@@ -15,8 +15,9 @@ class Hit:
     """A passage that answers a query.
 
     `rank` counts from 1. `score` orders the hits, between 0 and 1; a `weak` one, below 1/2, is no
-    nearer to the query than this index comes to a text that means nothing (`scale`). `scores` holds
-    what is known of "dense" (cosine), "lexical" (BM25) and "rerank" (the reranker's own).
+    nearer to the query than this index comes to a text that means nothing (`scale`); none is weak
+    in an index that was not measured yet, or by a reranker's score. `scores` holds what is known of
+    "dense" (cosine), "lexical" (BM25) and "rerank" (the reranker's own).
 
     `marks` are the spans [start, end) of `passage.text`, in code points, whose words match the
     query, `sentence` that of the sentence that answers best. `duplicates` are the ids of documents

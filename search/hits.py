@@ -75,6 +75,7 @@ def hits_of(
     `stored` has what is stored of all of them.
     """
     every = [one for shown in chosen for one in (shown.best, *shown.more)]
+    measured = ranking is not None and ranking.snapshot.calibration.passages > 0
     found = dict(
         zip(
             (one.passage for one in every),
@@ -95,7 +96,7 @@ def hits_of(
             metadata=of.metadata,
             marks=snippet.marks,
             sentence=snippet.sentence,
-            weak=one.score < WEAK,
+            weak=one.score < WEAK and measured and "rerank" not in one.scores,
             duplicates=tuple(duplicates),
             more=more,
             explanation=one.explanation,

@@ -1,6 +1,7 @@
 """Filters, the query's own marks, reranking, grouping and the account of it, end to end."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from clsearch.index.config import Calibration
 from clsearch.index.encoder import CrossEncoder
 from clsearch.index.errors import ModelError, UsageError
 from clsearch.index.index import Index
+from clsearch.index.store.store import Store
 from clsearch.search import Hit, Mode, Searcher
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
@@ -164,6 +167,18 @@ def test_min_score_cuts(quarry: Searcher, mode: Mode) -> None:
     assert all(more.score >= middle for hit in grouped for more in hit.more)
 
 
+def test_nothing_is_weak_where_nothing_was_measured(
+    quarry: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scores of such an index are those of another's unrelated text."""
+    assert any(hit.weak for hit in quarry.search("amber", 1000))
+    store = Store.open(quarry.path)
+    with store.transaction():
+        store.save(replace(store.settings, calibration=Calibration()))
+    store.close()
+    assert not any(hit.weak for hit in quarry.search("amber", 1000))
+
+
 class LongestFirst:
     """A reranker for which the longest text is the best."""
 
@@ -189,6 +204,7 @@ def test_reranked(quarry: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids(hits) == ids([*first, *plain[30:]])
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert all(("rerank" in hit.scores) == (place < 30) for place, hit in enumerate(hits))
+    assert not any(hit.weak for hit in hits[:30])
     assert scorer.asked[0][0] == "amber garnet iron"
     assert scorer.asked[0][1][0] == f"{plain[0].title}\n{plain[0].passage.text}"
     quarry.search("jade", 3, rerank="a/reranker")
