@@ -26,7 +26,8 @@ from words_encoder import WordsEncoder
 
 # `slow` is a command that works long enough to be struck: it says so when it has begun.
 PROGRAM = f"""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from clsearch.index import encoder, sync
 from words_encoder import WordsEncoder
