@@ -182,14 +182,17 @@ class Searcher:
         """Per query, the ids of the `k` documents with the best passages, best first.
 
         Queries are plain text here: their marks mean nothing. They are encoded together and
-        answered from one commit. Errors as of `search`.
+        answered from one commit; with a reranker, which takes its time, each by itself, so that no
+        writer waits for all of them. Errors as of `search`.
         """
         reranker = self._reranker(rerank)
 
         def work(ranking: Ranking, _: QueryEncoder | None) -> list[str]:
             return list(best_of_documents(ranking.snapshot, _with(reranker, ranking), k))
 
-        return self._ask([syntax.plain(query) for query in queries], k, mode, where, work)
+        plain = [syntax.plain(query) for query in queries]
+        asked = [plain] if reranker is None else [[query] for query in plain]
+        return [ids for part in asked for ids in self._ask(part, k, mode, where, work)]
 
     def _ask(
         self,

@@ -211,6 +211,18 @@ def test_reranked(quarry: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded == ["a/reranker"]
 
 
+def test_documents_reranked(quarry: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `search` has them, each query by itself."""
+    monkeypatch.setattr(CrossEncoder, "load", lambda name: LongestFirst())
+    queries = ["amber garnet iron", "jade"]
+    expected = [
+        list(dict.fromkeys(hit.document for hit in quarry.search(query, 60, rerank="a/reranker")))
+        for query in queries
+    ]
+    found = quarry.rank_documents(queries, 10, rerank="a/reranker")
+    assert found == [documents[:10] for documents in expected]
+
+
 def test_a_reranker_that_is_none_is_refused(quarry: Searcher) -> None:
     """The embedded model has no head for pairs."""
     with pytest.raises(ModelError, match="classification head"):
