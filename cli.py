@@ -319,6 +319,8 @@ def search(
     'reset "hard reset"'      only what has this phrase
     'reset -wireless'         nothing with this word
     'title:router'            only where the word is in the title; also heading: and text:
+
+    A query that begins with a minus stands behind two of them: clsearch search -- '-wireless reset'
     """
     from .search import Searcher
 
@@ -550,8 +552,8 @@ def check(repair: bool, index_path: str | None, as_json: bool) -> None:
     type=click.IntRange(min=1),
     is_flag=False,
     flag_value=10,
-    help="Show the queries that lose and win most, 10 where no number is given; "
-    "with --json, all queries.",
+    help="Show the queries that lose and win most, 10 where no number is given (name COLLECTION "
+    "before it); with --json, all queries.",
 )
 @click.option(
     "--fail-under",
@@ -609,6 +611,8 @@ def evaluate(
         for mode in modes
         for reranker in (None, *rerankers)
     ]
+    if save_run and not searched:
+        raise click.UsageError("--save-run writes what was searched: name a --mode beside --run")
     limits = [ev.Bound.parse(bound) for bound in bounds]
     chosen = [ev.Metric.parse(metric) for metric in metrics] or list(ev.DEFAULT)
     index = None

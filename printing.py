@@ -151,7 +151,11 @@ def explained(explanation: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, Mapping):
             value = ", ".join(f"{key} {inner}" for key, inner in value.items()) or "none"
         elif isinstance(value, list):
-            value = "; ".join(map(str, value)) or "none"
+            shown = (
+                " ".join(map(str, one.values())) if isinstance(one, Mapping) else str(one)
+                for one in value
+            )
+            value = "; ".join(shown) or "none"
         yield f"{name.replace('_', ' ') + ':':<13} {value}"
 
 

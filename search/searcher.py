@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, get_args
 
 from ..index.errors import IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
-from ..index.types import Filter
+from ..index.types import Document, Filter
 from . import query as syntax
 from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
@@ -105,6 +105,9 @@ class Searcher:
         group: Group = "passage",
     ) -> Answer:
         """As `search`, with an account of how the hits came about."""
+        _check_one_of("group", group, get_args(Group))
+        if not 0 <= min_score <= 1:
+            raise UsageError(f"min_score is {min_score}: scores lie between 0 and 1")
         reranker = self._reranker(rerank)
 
         def work(ranking: Ranking, encoder: QueryEncoder | None) -> Callable[[], Answer]:
@@ -170,6 +173,20 @@ class Searcher:
 
         return self._read(work)
 
+    def document(self, document: str) -> Document:
+        """The document of this id, as it was read: hits' offsets count code points of its `text`.
+
+        UsageError for an unknown id, IndexDamaged where what is stored is not as written.
+        """
+
+        def work(snapshot: Snapshot) -> Document:
+            _check_document(snapshot, document)
+            found = snapshot.document(document)
+            assert found is not None
+            return found
+
+        return self._read(work)
+
     def rank_documents(
         self,
         queries: Sequence[str],
@@ -204,6 +221,7 @@ class Searcher:
     ) -> list[T]:
         """`work` on the ranking of each query and the encoder of its vector, in one commit."""
         _check_k(k)
+        _check_one_of("mode", mode, get_args(Mode))
         for query in queries:
             if not query.text.strip():
                 raise UsageError("the query is empty: say what to look for, in your own words")
@@ -330,6 +348,11 @@ def _filter(where: str | None) -> Filter | None:
 def _check_k(k: int) -> None:
     if k < 1:
         raise UsageError(f"k is {k}: ask for at least 1 hit")
+
+
+def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} is {value!r}: there are {', '.join(known)}")
 
 
 def _check_document(snapshot: Snapshot, document: str) -> None:

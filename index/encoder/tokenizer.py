@@ -108,11 +108,20 @@ def _load(folder: Path) -> tokenizers.Tokenizer:
             return tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises Exception itself, whatever is wrong
             raise ModelError(f"{path} cannot be read ({error}): {AGAIN}") from error
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES[4:]):
-        raise ModelError(f"{folder} has no tokenizer: tokenizer.json is missing; {AGAIN}")
+    refuse_without_tokenizer(folder)
     from .torch_backend import convert_tokenizer
 
     return convert_tokenizer(folder)
+
+
+def refuse_without_tokenizer(folder: Path) -> None:
+    """ModelError where a folder has no file that a tokenizer can be made of.
+
+    transformers makes one even so, to which every word is unknown.
+    """
+    made_of = (TOKENIZER_FILES[0], *TOKENIZER_FILES[4:])
+    if not any((folder / name).is_file() for name in made_of):
+        raise ModelError(f"{folder} has no tokenizer: tokenizer.json is missing; {AGAIN}")
 
 
 def _normalizer(

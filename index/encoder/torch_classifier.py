@@ -13,6 +13,7 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 from ..errors import ModelError
 from .batches import Batch, Tokens
 from .cross_declaration import CrossDeclaration
+from .tokenizer import refuse_without_tokenizer
 from .torch_backend import TorchModel, load_model, load_tokenizer, refuse_missing
 
 
@@ -41,6 +42,7 @@ class TorchClassifier(TorchModel):
             )
         refuse_missing(folder, missing)
         super().__init__(model, device)
+        refuse_without_tokenizer(folder)
         self._tokenizer = load_tokenizer(folder)
         self._length = declaration.length
         self._prepare_tokenizer(declaration)

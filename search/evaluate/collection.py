@@ -8,6 +8,7 @@ from ...index.errors import UsageError
 from . import beir, pairs, trec
 from .corpus import BeirCorpus, Corpus, IndexCorpus
 from .metrics import Qrels
+from .runs import encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ def of_pairs(file: Path, index: Path) -> Collection:
 def of_trec(topics: Path | None, qrels: Path, index: Path | None) -> Collection:
     """TREC topics and judgments about the documents of an index.
 
-    A judged document is the one of its id, or the one record of its id (`papers.jsonl#D1` for
-    `D1`). Without topics, or without an index, there is nothing to ask: run files only.
+    A judged document is the one of its id, as it is or as a run file has it (`my%20notes.md`), or
+    the one record of its id (`papers.jsonl#D1` for `D1`). Without topics, or without an index,
+    there is nothing to ask: run files only.
 
     UsageError where a file is not what it should be, a judged query has no topic, or none of the
     relevant documents is in the index.
@@ -103,8 +105,11 @@ def _judged_as(ids: Iterable[str], qrels: Qrels) -> dict[str, str]:
     records: dict[str, list[str]] = {}
     for id in ids:
         records.setdefault(id.partition("#")[2], []).append(id)
+    by_encoded = {encoded(id): id for id in ids}
     found = {id: id for id in judged & ids}
     for id in judged - ids:
-        if len(records.get(id, ())) == 1:
+        if id in by_encoded:  # a blank parts the fields of a line, so an id with one is encoded
+            found[by_encoded[id]] = id
+        elif len(records.get(id, ())) == 1:
             found[records[id][0]] = id
     return found

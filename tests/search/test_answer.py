@@ -229,6 +229,34 @@ def test_a_reranker_that_is_none_is_refused(quarry: Searcher) -> None:
         quarry.search("jade", rerank="embedded")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mode": "Dense"}, "mode is 'Dense': there are hybrid, dense, lexical"),
+        ({"group": "Document"}, "group is 'Document': there are passage, document"),
+        ({"min_score": 3}, "min_score is 3: scores lie between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    quarry: Searcher, options: dict[str, Any], said: str
+) -> None:
+    """Not taken for something else."""
+    with pytest.raises(UsageError, match=said):
+        quarry.search("jade", **options)
+
+
+def test_the_text_that_offsets_count_in(quarry: Searcher) -> None:
+    """Of every hit, passage and sentence."""
+    for hit in quarry.search("jade", 20):
+        text = quarry.document(hit.document).text
+        shown = hit.to_json()
+        for span in (shown["passage"], shown["sentence"]):
+            assert isinstance(span, dict)
+            assert text[span["start"] : span["end"]] == span["text"]  # type: ignore[misc]
+    with pytest.raises(UsageError, match=r"no document 'stone/4\.txt'"):
+        quarry.document("stone/4.txt")
+
+
 def test_the_account_of_an_answer(quarry: Searcher) -> None:
     """What was looked for, in what, and how long each stage took."""
     said = quarry.answer("jade zeppelin", where="lang = 'en'").explanation

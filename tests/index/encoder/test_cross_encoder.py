@@ -312,6 +312,13 @@ def test_pickles_are_not_read(plain_copy: Path) -> None:
     refused(plain_copy, "pickle", "AutoModelForSequenceClassification.from_pretrained")
 
 
+def test_a_model_without_a_tokenizer(plain_copy: Path) -> None:
+    """transformers would make one to which every word is unknown."""
+    for name in ("tokenizer.json", "vocab.txt"):
+        (plain_copy / name).unlink(missing_ok=True)
+    refused(plain_copy, "has no tokenizer: tokenizer.json is missing")
+
+
 def test_a_model_without_a_head(
     plain_models: Folders, plain_copy: Path, new_model: Folders
 ) -> None:

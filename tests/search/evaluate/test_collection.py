@@ -34,6 +34,18 @@ def test_trec_about_an_index(records: Path) -> None:
     assert row.run == {"51": {"D1": 1.0}, "52": {"D3": 1.0}}
 
 
+def test_trec_ids_with_blanks(records: Path) -> None:
+    """A judgment names them as a run file does."""
+    with Index.open(records / "index") as index:
+        index.add([{"id": "my notes.md", "text": "opal"}])
+    (records / "topics").write_text("1\topal\n")
+    (records / "qrels").write_text("1 0 my%20notes.md 1\n")
+    collection = of_trec(records / "topics", records / "qrels", records / "index")
+    (row,) = evaluate(collection, [Setting("lexical")]).rows
+    assert row.run == {"1": {"my%20notes.md": 1.0}}
+    assert row.metrics["MRR@10"] == 1
+
+
 def test_trec_about_another_index(records: Path) -> None:
     """None of the relevant documents is there: it is said, with one of them."""
     (records / "qrels").write_text("51 0 X1 1\n")
