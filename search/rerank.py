@@ -45,22 +45,46 @@ def rerank(
     return sorted(scored, key=lambda pair: -pair[1])
 
 
+class Remembered:
+    """A scorer that remembers what it has scored, so that it can read before it is asked."""
+
+    def __init__(self, scorer: PairScorer) -> None:
+        """Nothing read yet."""
+        self._scorer = scorer
+        self._scores: dict[tuple[str, str], float] = {}
+        self.bounded = scorer.bounded
+
+    def scores(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As the scorer's; it is asked for those texts alone that it has not read."""
+        import numpy as np
+
+        known = self._scores
+        fresh = list(dict.fromkeys(text for text in texts if (query, text) not in known))
+        if fresh:
+            scores = self._scorer.scores(query, fresh).tolist()
+            known.update(((query, text), score) for text, score in zip(fresh, scores, strict=True))
+        return np.array([known[query, text] for text in texts], np.float32)
+
+
+def candidates(ranking: Ranking) -> list[tuple[int, str]]:
+    """The best RERANKED passages (id, text): each as the encoder reads it, below what is above."""
+    found = ranking.best(RERANKED)
+    stored = stored_of(ranking.snapshot, found)
+    return [
+        (id, encoded_text(of.title, of.passage.heading, of.passage.text))
+        for id, of in ((one.passage, stored[one.passage]) for one in found)
+    ]
+
+
 def reranking(scorer: PairScorer, ranking: Ranking) -> Callable[[int], list[Ranked]]:
     """What gives the best passages to a depth: RERANKED in the scorer's order, then the others.
 
     The scorer's score is that of the hit, through 1 / (1 + e^-x) where it is not bounded; those
-    that it did not read keep their order, and score no more than the last that it read. It reads a
-    passage as the encoder does, below its title and headings.
+    that it did not read keep their order, and score no more than the last that it read.
     """
-    found = ranking.best(RERANKED)
-    stored = stored_of(ranking.snapshot, found)
-    known = {one.passage: one for one in found}
-    candidates = [
-        (id, encoded_text(of.title, of.passage.heading, of.passage.text))
-        for id, of in ((id, stored[id]) for id in known)
-    ]
+    known = {one.passage: one for one in ranking.best(RERANKED)}
     head = []
-    for passage, raw in rerank(scorer, ranking.query.text, candidates):
+    for passage, raw in rerank(scorer, ranking.query.text, candidates(ranking)):
         score = raw if scorer.bounded else 1 / (1 + exp(-max(raw, -500.0)))
         one = known[passage]
         head.append(replace(one, score=score, scores={**one.scores, "rerank": raw}))

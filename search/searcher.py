@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Vectors
+    from .rerank import Remembered
 
 T = TypeVar("T")
 
@@ -108,7 +109,8 @@ class Searcher:
         _check_one_of("group", group, get_args(Group))
         if not 0 <= min_score <= 1:
             raise UsageError(f"min_score is {min_score}: scores lie between 0 and 1")
-        reranker = self._reranker(rerank)
+        asked = syntax.parse(query)
+        reranker = self._read_ahead(rerank, asked, k, mode, where)
 
         def work(ranking: Ranking, encoder: QueryEncoder | None) -> Callable[[], Answer]:
             rank = _with(reranker, ranking)
@@ -141,7 +143,7 @@ class Searcher:
             return finished
 
         # Sentences are encoded after the transaction, because a writer's commit waits for its end.
-        [finished] = self._ask([syntax.parse(query)], k, mode, where, work)
+        [finished] = self._ask([asked], k, mode, where, work)
         return finished()
 
     def similar(self, document: str, k: int = 10, *, where: str | None = None) -> list[Hit]:
@@ -199,17 +201,24 @@ class Searcher:
         """Per query, the ids of the `k` documents with the best passages, best first.
 
         Queries are plain text here: their marks mean nothing. They are encoded together and
-        answered from one commit; with a reranker, which takes its time, each by itself, so that no
-        writer waits for all of them. Errors as of `search`.
+        answered from one commit; with a reranker, which takes its time, each by itself. Errors as
+        of `search`.
         """
-        reranker = self._reranker(rerank)
 
-        def work(ranking: Ranking, _: QueryEncoder | None) -> list[str]:
-            return list(best_of_documents(ranking.snapshot, _with(reranker, ranking), k))
+        def ask(asked: list[Query], reranker: Remembered | None) -> list[list[str]]:
+            def work(ranking: Ranking, _: QueryEncoder | None) -> list[str]:
+                return list(best_of_documents(ranking.snapshot, _with(reranker, ranking), k))
+
+            return self._ask(asked, k, mode, where, work)
 
         plain = [syntax.plain(query) for query in queries]
-        asked = [plain] if reranker is None else [[query] for query in plain]
-        return [ids for part in asked for ids in self._ask(part, k, mode, where, work)]
+        if rerank is None:
+            return ask(plain, None)
+        return [
+            ids
+            for query in plain
+            for ids in ask([query], self._read_ahead(rerank, query, k, mode, where))
+        ]
 
     def _ask(
         self,
@@ -291,14 +300,26 @@ class Searcher:
             )
         return encoder
 
-    def _reranker(self, name: str | None) -> CrossEncoder | None:
+    def _read_ahead(
+        self, name: str | None, query: Query, k: int, mode: Mode, where: str | None
+    ) -> Remembered | None:
+        """The reranker of this name, once it has read what the query may find.
+
+        It reads outside of any transaction, because a writer's commit waits for the end of one; in
+        the transaction that answers, only what a commit has brought in meanwhile is left to read.
+        """
         if name is None:
             return None
+        from .rerank import Remembered, candidates
+
         if name not in self._rerankers:
             from ..index.encoder import CrossEncoder
 
             self._rerankers[name] = CrossEncoder.load(name)
-        return self._rerankers[name]
+        reranker = Remembered(self._rerankers[name])
+        [found] = self._ask([query], k, mode, where, lambda ranking, _: candidates(ranking))
+        reranker.scores(query.text, [text for _, text in found])
+        return reranker
 
     def _read(self, work: Callable[[Snapshot], T]) -> T:
         """`work` on one commit of the index, on a later one where a merge took a segment's file."""
@@ -327,7 +348,7 @@ class Searcher:
         return list(self._segments.values())
 
 
-def _with(reranker: CrossEncoder | None, ranking: Ranking) -> Callable[[int], list[Ranked]]:
+def _with(reranker: Remembered | None, ranking: Ranking) -> Callable[[int], list[Ranked]]:
     """What gives the best passages to a depth: the ranking, or a reranker of its best."""
     if reranker is None:
         return ranking.best

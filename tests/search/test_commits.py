@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import clsearch.search.searcher
+from clsearch.index.encoder import CrossEncoder
 from clsearch.index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot
@@ -89,6 +91,41 @@ def test_a_writer_commits_while_sentences_are_encoded(
     assert {"terms", "segments", "times_ms"} < set(answer.explanation)
     with Snapshot.open(path) as snapshot:
         assert snapshot.document_ids() == ["a", "b"]
+
+
+class Writing:
+    """A reranker during whose first reading a writer commits."""
+
+    bounded = True
+
+    def __init__(self, write: Callable[[], object]) -> None:
+        self.write: Callable[[], object] | None = write
+        self.read: list[str] = []
+
+    def scores(self, query: str, texts: list[str]) -> Any:
+        """A text that comes later is better."""
+        if self.write:
+            self.write()
+            self.write = None
+        self.read += texts
+        return np.linspace(0.1, 0.9, len(texts), dtype=np.float32)
+
+
+def test_a_writer_commits_while_a_reranker_reads(
+    make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No transaction is open then; what the commit brought is read, too, and nothing twice."""
+    path = make_index({"a": "jade", "c": "jade and iron"})
+    monkeypatch.setattr("clsearch.index.store.connection.BUSY_SECONDS", 0.1)
+    scorer = Writing(lambda: make_index({"b": "basalt"}))
+    monkeypatch.setattr(CrossEncoder, "load", lambda name: scorer)
+    searcher = Searcher.open(path, encoder)
+    hits = searcher.search("jade", 5, rerank="a/reranker")
+    assert {hit.document for hit in hits} == {"a", "b", "c"}
+    assert sorted(scorer.read) == ["basalt", "jade", "jade and iron"]
+    scorer.write = lambda: make_index({"d": "copper"})
+    [found] = searcher.rank_documents(["jade"], 5, rerank="a/reranker")
+    assert set(found) == {"a", "b", "c", "d"}
 
 
 def test_opened_segments_are_used_again(
