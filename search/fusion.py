@@ -16,7 +16,7 @@ def fuse(cosines: Mapping[int, float], coverages: Mapping[int, float]) -> dict[i
     each part also falls silent where it knows nothing: a query whose words are nowhere, or one of
     which the best passage has a tenth, is decided by vectors (trust goes with the best coverage);
     an identifier, which no vector understands, by the one passage that covers it. The weights are
-    equal, and nothing is fitted to a collection.
+    equal, and no number is fitted to a collection.
 
     >>> fuse({7: 0.5, 8: 0.75}, {7: 0.5})
     {7: 0.375, 8: 0.375}
