@@ -36,8 +36,8 @@ def enlarge(index: Path, copies: int) -> None:
     last = database.execute("SELECT max(rowid) FROM passages_fts").fetchone()[0]
     for copy in range(1, copies):
         database.execute(
-            "INSERT INTO passages_fts (rowid, title, heading, text, exact) "
-            "SELECT rowid + ?, title, heading, text, exact FROM passages_fts WHERE rowid <= ?",
+            "INSERT INTO passages_fts (rowid, title, heading, text, whole) "
+            "SELECT rowid + ?, title, heading, text, whole FROM passages_fts WHERE rowid <= ?",
             (copy * last, last),
         )
     database.execute("INSERT INTO passages_fts (passages_fts) VALUES ('optimize')")

@@ -49,7 +49,10 @@ _BEYOND = re.compile(
 )
 _JOINTS = re.compile(r"([-_.@/:+#>]+)")
 _BETWEEN_LETTERS = re.compile(r"(?<=[^-_.@/:+#>\d])[-_.@/:+#>]+(?=[^-_.@/:+#>\d])")
+# Words that hyphens and slashes join: up-regulated, and/or.
+_RUNNING = re.compile(r"[^-_.@/:+#>\d]+(?:[-/][^-_.@/:+#>\d]+)+")
 _HYPHENS = str.maketrans("\u2010\u2011", "--")
+IDENTIFIER = "="  # before a term that is found as it is written, and nowhere else
 LONGEST_COMPOUND = 100  # code points; longer ones are encoded data
 LONGEST_WORD = 200  # code points of a word that count
 
@@ -107,25 +110,12 @@ def asked(text: str) -> list[str]:
 
 
 def asked_whole(text: str) -> list[str]:
-    """What of a question may stand whole: its compounds, and its words unstemmed.
+    """The distinct terms of what a question has whole, in their order (`compounds`).
 
-    A compound is asked for stemmed, too: `iPhone` is an ordinary word where it is written `iphone`.
-    Not where that only takes a plural's s away, as of `miRNAs`: the parts find the singular, and
-    counted twice it costs more than it gives (nDCG@10 of words alone on SciFact's train split:
-    0.694, 0.696 without, 0.695 with no stems at all).
-
-    >>> asked_whole("wifi caches of the iPhone")
-    ['iphone', 'iphon', 'caches']
+    >>> asked_whole("the Wi-Fi of the iPhone")
+    ['wifi', 'iphon', '=iphone']
     """
-    whole: list[str] = []
-    for term in compounds(text):
-        stem = _stem(term.text)
-        whole += [term.text] if stem + "s" == term.text else [term.text, stem]
-    for word in words(text, trailing=False):
-        folded = fold(text[word.start : word.end])
-        if folded not in (word.text, "", *_FUNCTION_WORDS):
-            whole.append(folded)
-    return list(dict.fromkeys(whole))
+    return list(dict.fromkeys(term.text for term in compounds(text)))
 
 
 def phrase(text: str) -> str:
@@ -156,19 +146,23 @@ def _as_asked(term: str) -> str:
 
 
 def compounds(text: str) -> Iterator[Term]:
-    """The identifiers, numbers and names of several parts, each whole and unstemmed.
+    """The terms of what has several parts, each for all of it: up to two for one span.
 
     What joins letters is left away, so that `wi-fi` is `wifi`, and `getUserName` `get_user_name`;
-    what stands beside a digit stays, so that 1.11 is not 11.1.
+    what stands beside a digit stays, so that 1.11 is not 11.1. Where letters and digits remain, the
+    word that others write in one is a term, stemmed as that is. An identifier is one as it is,
+    unstemmed, behind `IDENTIFIER`: whatever has a digit, an inner capital, or another joint than
+    hyphen and slash, which join the words of running text.
 
-    >>> [term.text for term in compounds("the Wi-Fi of CVE-2021-44228, getUserName in C++")]
-    ['wifi', 'cve-2021-44228', 'getusername', 'c++']
+    >>> [term.text for term in compounds("Wi-Fi of CVE-2021-44228, getUserNames in C++")]
+    ['wifi', '=cve-2021-44228', 'getusernam', '=getusernames', '=c++']
     """
     pattern = _ASCII_JOINED if _is_plain(text) else _patterns().joined
     for found in pattern.finditer(text):
         start, end = found.span()
-        if end - start <= LONGEST_COMPOUND and (whole := _compound(found[0])):
-            yield Term(whole, start, end)
+        if end - start <= LONGEST_COMPOUND:
+            for term in _compound(found[0]):
+                yield Term(term, start, end)
 
 
 def fold(word: str) -> str:
@@ -186,17 +180,21 @@ def fold(word: str) -> str:
 
 
 @lru_cache(200_000)
-def _compound(found: str) -> str:
-    """The whole as a term; empty where it is a plain word."""
+def _compound(found: str) -> tuple[str, ...]:
+    """The terms of what was found joined; none where it is a plain word."""
     if not found.isascii():
         found = unicodedata.normalize("NFC", found.translate(_HYPHENS))
     parts = _JOINTS.split(found)
     if len(parts) == 1 and not _CAMEL.search(found):
-        return ""
+        return ()
     # What a normal form makes of a letter may be a joint, or part the term in two: "⒈", "㈠".
     whole = "".join(part if place % 2 else fold(part) for place, part in enumerate(parts))
     whole = _BETWEEN_LETTERS.sub("", whole)
-    return whole if any(map(str.isalnum, whole)) else ""
+    if not any(map(str.isalnum, whole)):
+        return ()
+    word = (_stem(whole),) if not _JOINTS.search(whole) else ()
+    running = word and _RUNNING.fullmatch(found) and not _CAMEL.search(found)
+    return word if running else (*word, IDENTIFIER + whole)
 
 
 def _without_accents(text: str) -> str:

@@ -175,7 +175,7 @@ def _check_passages(
     covered, gap = 0, ""
     rows = connection.execute(
         'SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.hash, '
-        "f.title, f.heading, f.text, f.exact "
+        "f.title, f.heading, f.text, f.whole "
         "FROM passages p LEFT JOIN passages_fts f ON f.rowid = p.id WHERE p.document = ? "
         "ORDER BY p.start",
         (key,),

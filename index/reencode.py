@@ -40,7 +40,7 @@ def reencode(
         segments = _stage(store, encoder, tally, progress)
         old = list(manifest.live_segments(store))
         with store.transaction() as database:
-            fulltext.clear(store)
+            fulltext.clear(store.database)
             database.execute("DELETE FROM passages")
             manifest.mark_dead(store, old)
             _move_in(store, [manifest.add_segment(store, row) for row in segments])

@@ -79,7 +79,7 @@ def _drop_what_refers_to_nothing(store: Store) -> None:
 
 
 def _rebuild_fulltext(store: Store) -> None:
-    fulltext.clear(store)
+    fulltext.clear(store.database)
     for key in documents.keys(store):
         document = documents.read(store, key)
         for row in passages.of_document(store, key):

@@ -15,9 +15,8 @@ def fuse(cosines: Mapping[int, float], coverages: Mapping[int, float]) -> dict[i
     (Bruch, Gai, Ingber: An Analysis of Fusion Functions for Hybrid Retrieval, ACM TOIS 2023). Here
     each part also falls silent where it knows nothing: a query whose words are nowhere, or one of
     which the best passage has a tenth, is decided by vectors (trust goes with the best coverage);
-    an identifier, which no vector understands, by the one passage that covers it (but what stands
-    there only as a whole covers little, see `fulltext.RANK`). The weights are equal, and no number
-    is fitted to a collection.
+    an identifier, which no vector understands, by the one passage that covers it. The weights are
+    equal, and no number is fitted to a collection.
 
     >>> fuse({7: 0.5, 8: 0.75}, {7: 0.5})
     {7: 0.375, 8: 0.375}

@@ -16,8 +16,8 @@ Ids = NDArray[np.int64]
 
 # The cost of BM25 grows with the postings of the query's terms. Beyond so many, the most frequent
 # terms find no passages of their own, where the rarer ones find enough: they only score again the
-# best of those. Down to 200 that changes nDCG@10 on SciFact by less than 0.0002; at 5,000 it halves
-# the time over 200,000 passages (benchmarks/postings.py).
+# best of those. Down to 200 nDCG@10 on SciFact does not fall; at 5,000 it takes a third of the time
+# over 200,000 passages (benchmarks/postings.py).
 MOST_POSTINGS = 5_000
 SCORED_AGAIN = 1_000
 
@@ -79,7 +79,8 @@ class Lexical:
         return self._match(self._known, len(ids), ids)
 
     def _match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> list[tuple[int, float]]:
-        expression = match_any(terms)
+        whole = [term for term in terms if term not in self.weights]
+        expression = match_any([term for term in terms if term in self.weights], whole)
         if self._excluded:
             expression = f"({expression}) NOT ({' OR '.join(self._excluded)})"
         return self._snapshot.match(expression, k, allowed)

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from ..index import analysis
-from ..index.store.fulltext import quoted
+from ..index.store.fulltext import as_written, quoted
 
 FIELDS = ("title", "heading", "text")
 
@@ -96,11 +96,11 @@ def _expression(given: str, field: str | None) -> str:
     """
     columns = field or "{" + " ".join(FIELDS) + "}"
     phrase = analysis.phrase(given)
-    if field is None and len(whole := list(analysis.compounds(given))) == 1:
-        (compound, start, end) = whole[0]
+    whole = list(analysis.compounds(given)) if field is None else []
+    if len({(start, end) for _, start, end in whole}) == 1:
+        _, start, end = whole[0]
         if phrase == analysis.phrase(given[start:end]):  # there is no other word
-            exact = f"exact : {quoted(compound)}"
-            if not compound.isalpha():
-                return exact
-            return f"({exact} OR {columns} : {quoted(analysis.phrase(compound))})"
+            exact = whole[-1].text.startswith(analysis.IDENTIFIER)
+            either = [as_written(term.text) if exact else quoted(term.text) for term in whole]
+            return either[0] if len(either) == 1 else f"({' OR '.join(either)})"
     return f"{columns} : {quoted(phrase)}" if phrase else ""

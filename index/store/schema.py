@@ -99,10 +99,15 @@ def _m001_first(database: Database) -> None:
 
 
 def _m002_analysed_terms(database: Database) -> None:
-    """Full text by our own analysis, in place of FTS5's; made from the text in the database."""
+    """Full text by our own analysis, in place of FTS5's; the next step fills the tables."""
     database.execute("DROP TABLE passages_fts")
     for table in fulltext.TABLES:
         database.execute(table)
+
+
+def _m003_whole(database: Database) -> None:
+    """The terms of compounds, as they are asked for; made from the text in the database."""
+    fulltext.clear(database)
     # A flipped bit in a text must not keep the index from being opened, and so from `repair`.
     database.conn.text_factory = lambda data: data.decode(errors="replace")
     try:
@@ -118,7 +123,7 @@ def _index_all(database: Database) -> None:
             'SELECT id, heading, start, "end" FROM passages WHERE document = ?', (key,)
         )
         database.conn.executemany(
-            "INSERT INTO passages_fts (rowid, title, heading, text, exact) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO passages_fts (rowid, title, heading, text, whole) VALUES (?, ?, ?, ?, ?)",
             [
                 (id, *fulltext.columns(title, heading, text[start:end]))
                 for id, heading, start, end in passages.fetchall()
@@ -126,5 +131,9 @@ def _index_all(database: Database) -> None:
         )
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_m001_first, _m002_analysed_terms)
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (
+    _m001_first,
+    _m002_analysed_terms,
+    _m003_whole,
+)
 assert len(MIGRATIONS) == SCHEMA

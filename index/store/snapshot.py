@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
 from ..types import Document, Filter, Heading, Json, Passage, SegmentRow
-from . import fulltext
 from .connection import connect_to_read, reading
 from .rows import NO_TEXT
 from .settings import check_current, read_settings
@@ -167,7 +166,7 @@ class Snapshot:
                 # Sorted by FTS5's own rank alone, equal scores would stand in no order.
                 rows = self._connection.execute(
                     "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? "
-                    f"AND rank MATCH '{fulltext.RANK}' {condition}ORDER BY rank, rowid LIMIT ?",
+                    f"{condition}ORDER BY rank, rowid LIMIT ?",
                     (*values, k),
                 ).fetchall()
                 return [(int(row[0]), float(row[1])) for row in rows]

@@ -108,7 +108,7 @@ def test_the_full_text_is_that_of_a_new_index(
 ) -> None:
     """Row by row, as the same documents give today."""
     opened().close()
-    sql = "SELECT title, heading, text, exact FROM passages_fts ORDER BY rowid"
+    sql = "SELECT title, heading, text, whole FROM passages_fts ORDER BY rowid"
     with Snapshot.open(old) as snapshot:
         documents = [snapshot.document(id) for id in ("guide.md", "rights.txt", "long.txt")]
     with Index.open(tmp_path / "new", encoder=type(encoder)(8)) as new:
@@ -119,6 +119,26 @@ def test_the_full_text_is_that_of_a_new_index(
             rows.append(connection.execute(sql).fetchall())
     assert rows[0] == rows[1]
     assert len(rows[0]) == 5
+
+
+def test_the_schema_before_is_migrated(old: Path, opened: Callable[[], Index]) -> None:
+    """Its terms are made anew, too."""
+    opened().close()
+    sql = "SELECT title, heading, text, whole FROM passages_fts ORDER BY rowid"
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        before = connection.execute(sql).fetchall()
+        connection.executescript(
+            "DROP TABLE passages_terms; DROP TABLE passages_fts; "
+            "CREATE VIRTUAL TABLE passages_fts USING fts5(title, heading, text, exact); "
+            "CREATE VIRTUAL TABLE passages_terms USING fts5vocab(passages_fts, row); "
+            "UPDATE settings SET value = '2' WHERE key = 'schema'"
+        )
+    with pytest.raises(IndexMismatch, match="has schema 2"):
+        Snapshot.open(old)
+    opened().close()
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        assert connection.execute(sql).fetchall() == before
+    assert check(old) == ()
 
 
 def test_a_migrated_index_goes_on(old: Path, opened: Callable[[], Index]) -> None:
