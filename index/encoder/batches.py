@@ -24,13 +24,23 @@ class Batch:
     types: NDArray[np.int64]
     mask: NDArray[np.bool_]
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """The longer half of the texts and the rest, each as wide as its longest text."""
+        middle = len(self.order) // 2
+        return self._part(slice(middle)), self._part(slice(middle, None))
 
-def batches(texts: Sequence[Tokens], pad: int, limit: int) -> Iterator[Batch]:
+    def _part(self, rows: slice) -> "Batch":
+        width = int(self.mask[rows].sum(axis=1).max())
+        part = rows, slice(width)
+        return Batch(self.order[rows], self.ids[part], self.types[part], self.mask[part])
+
+
+def batches(texts: Sequence[Tokens], pad: int, limit: int, first: int = 0) -> Iterator[Batch]:
     """Longest first, each batch of at most `limit` tokens with its padding (or of a single text).
 
     Longest first, so that memory that is too small shows at once. Padding goes to the right,
     whatever the tokenizer says: with absolute positions, padding on the left would make a text's
-    vector depend on its neighbours.
+    vector depend on its neighbours. `order` counts the texts from `first`.
     """
     order = sorted(range(len(texts)), key=lambda place: -len(texts[place].ids))
     start = 0
@@ -46,5 +56,5 @@ def batches(texts: Sequence[Tokens], pad: int, limit: int) -> Iterator[Batch]:
             ids[row, :length] = texts[place].ids
             types[row, :length] = texts[place].types
             mask[row, :length] = True
-        yield Batch(np.array(chosen), ids, types, mask)
+        yield Batch(np.array(chosen) + first, ids, types, mask)
         start = end

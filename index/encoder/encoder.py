@@ -1,7 +1,9 @@
 """The encoder: tokenizer, transformer, pooling, the modules after it, prompts, unit length."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,18 +11,23 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..types import Json
-from .batches import Batch, batches
+from .batches import Batch, Tokens, batches
 from .declaration import Declaration, read_declaration
 from .fingerprint import fingerprint
 from .hub import Source, find_model
 from .modules import unit_length
 from .numpy_bert import NumpyBert, runs_in_numpy
+from .pipeline import Backend, ahead, spread
 from .pooling import concatenate, kept_tokens, pooling_weights
 from .tokenizer import Tokenizer
 from .weights import weight_files
 
 if TYPE_CHECKING:
     from .torch_backend import TorchTransformer
+
+# So many texts are tokenised at once, while those before them are encoded: enough for lengths that
+# fill a GPU's batches with less than 6% padding (passages of 156 tokens), few enough to hold.
+CHUNK = 4096
 
 
 class Encoder:
@@ -48,6 +55,7 @@ class Encoder:
         )
         self._numpy: NumpyBert | None = None
         self._torch: TorchTransformer | None = None
+        self._replicas: list[TorchTransformer] | None = None
         self._loading = threading.Lock()
         self._fingerprint: str | ModelError | None = None
         # Beside the loading: on a cold start it is a quarter of the time.
@@ -118,23 +126,34 @@ class Encoder:
         if not len(texts):
             return np.empty((0, self.dimension), dtype=np.float32)
         declared = self._declared
-        tokens = self._tokenizer.encode([prompt + text for text in texts], length)
         skipped = 0 if declared.include_prompt else self._tokenizer.prompt_tokens(prompt, length)
-        backend = self._backend(sum(len(text.ids) for text in tokens))
         vectors = np.empty(
             (len(texts), declared.hidden_size * len(declared.modes)), dtype=np.float32
         )
-        for batch in batches(tokens, self._tokenizer.pad, backend.batch_tokens):
+
+        def tokenise(start: int) -> tuple[int, list[Tokens]]:
+            chunk = [prompt + text for text in texts[start : start + CHUNK]]
+            return start, self._tokenizer.encode(chunk, length)
+
+        def encode(backend: Backend, batch: Batch) -> None:
             vectors[batch.order] = self._pool(backend, batch, skipped)
+
+        with closing(ahead(tokenise, range(0, len(texts), CHUNK))) as chunks:
+            first = next(chunks)
+            backends = self._backends(sum(len(text.ids) for text in first[1]))
+            limit = max(backend.batch_tokens for backend in backends)
+            spread(backends, self._batches(chain([first], chunks), limit), encode)
         for step in declared.steps:
             vectors = step.apply(vectors)
         vectors = vectors[:, : self.dimension]
         self._refuse_directionless(vectors, texts)
         return unit_length(vectors)
 
-    def _pool(
-        self, backend: "NumpyBert | TorchTransformer", batch: Batch, skipped: int
-    ) -> NDArray[np.float32]:
+    def _batches(self, chunks: Iterable[tuple[int, list[Tokens]]], limit: int) -> Iterator[Batch]:
+        for start, tokens in chunks:
+            yield from batches(tokens, self._tokenizer.pad, limit, start)
+
+    def _pool(self, backend: Backend, batch: Batch, skipped: int) -> NDArray[np.float32]:
         modes = self._declared.modes
         kept = kept_tokens(batch.mask, skipped)
         sums, maximum = backend.pooled(
@@ -174,3 +193,18 @@ class Encoder:
 
                 self._torch = TorchTransformer(self._declared.folder, self._device)
             return self._torch
+
+    def _backends(self, tokens: int) -> list[Backend]:
+        """The backend for so many tokens; with torch and no device named, one for each GPU."""
+        backend, first = self._backend(tokens), self._torch
+        if first is None or backend is not first or self._device is not None:
+            return [backend]
+        with self._loading:
+            if self._replicas is None:
+                from .torch_backend import TorchTransformer, other_gpus
+
+                folder = self._declared.folder
+                self._replicas = [
+                    TorchTransformer(folder, device, first.precision) for device in other_gpus()
+                ]
+            return [first, *self._replicas]

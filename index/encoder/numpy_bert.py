@@ -19,7 +19,7 @@ from .modules import Vectors, standardize
 from .weights import Weights
 
 _LINEAR = ("attention.self.query", "attention.self.key", "attention.self.value")
-_LAYER = (
+LAYER = (
     *_LINEAR,
     "attention.output.dense",
     "attention.output.LayerNorm",
@@ -49,7 +49,7 @@ def runs_in_numpy(config: Mapping[str, Json], files: list[Path]) -> bool:
     layers = config["num_hidden_layers"]
     assert isinstance(layers, int)
     for layer in range(layers):
-        for part in _LAYER:
+        for part in LAYER:
             names += [f"encoder.layer.{layer}.{part}.weight", f"encoder.layer.{layer}.{part}.bias"]
     return all(weights.readable(prefix + name) for name in names)
 
@@ -64,10 +64,11 @@ class NumpyBert:
 
     # More is done sooner by torch, though importing it takes 2 to 4 s (22M parameters, 2 cores).
     most_tokens = 2048
-    batch_tokens = 1024
+    in_flight = 1
 
     def __init__(self, config: Mapping[str, Json], file: Path) -> None:
         """Map the weights and convert the layers to float32."""
+        self.batch_tokens = 1024
         self._weights = Weights(file)
         self._prefix = _prefix(self._weights)
         heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
@@ -138,7 +139,7 @@ class NumpyBert:
     def _layer(self, name: str) -> dict[str, tuple[Vectors, Vectors]]:
         """Matrices as they are multiplied from the right; query, key and value as one."""
         pairs = [self._pair(name + part) for part in _LINEAR]
-        layer = {part: self._pair(name + part) for part in _LAYER[len(_LINEAR) :]}
+        layer = {part: self._pair(name + part) for part in LAYER[len(_LINEAR) :]}
         layer["attention.self"] = (
             np.concatenate([weight for weight, _ in pairs]),
             np.concatenate([bias for _, bias in pairs]),

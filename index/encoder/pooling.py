@@ -67,6 +67,18 @@ def pooling_weights(kept: NDArray[np.bool_], modes: tuple[str, ...]) -> NDArray[
     return weights
 
 
+def single_tokens(weights: NDArray[np.float32]) -> NDArray[np.int64] | None:
+    """Which token of each text is its vector, [b], by weights [b, m, t]; None where several are.
+
+    So it is for cls and for lasttoken: a model need not compute the last layer for the others.
+    """
+    if weights.shape[1] != 1 or np.count_nonzero(weights) != len(weights):
+        return None
+    rows = weights[:, 0]
+    places: NDArray[np.int64] = rows.argmax(axis=1)
+    return places if (rows[np.arange(len(rows)), places] == 1).all() else None
+
+
 def concatenate(
     modes: tuple[str, ...], sums: NDArray[np.float32], maximum: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:

@@ -1,8 +1,9 @@
 """A transformer in torch, for every model that transformers knows. Imported when first needed."""
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tokenizers
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from .batches import Batch
 from .modules import Vectors
+from .pooling import single_tokens
+from .torch_bert import TorchBert, fetch, runs_in_torch_bert, upload
+
+Precision = Literal["float32", "bfloat16"]
 
 # Weights that may be missing from a file: nothing of them reaches the last hidden state.
 _UNUSED = ("pooler.",)
@@ -35,57 +40,99 @@ class TorchModel:
 
     def _run(self, batch: Batch) -> Any:
         """What the model gives for a batch. ModelError where it does not know one of the tokens."""
+        self._refuse_unknown(batch)
+        inputs = {
+            "input_ids": upload(batch.ids, self._device),
+            "attention_mask": upload(batch.mask.astype(np.int64), self._device),
+        }
+        if self._takes_types:
+            inputs["token_type_ids"] = upload(batch.types, self._device)
+        return self._model(**inputs)
+
+    def _refuse_unknown(self, batch: Batch) -> None:
         if self._vocabulary is not None and batch.ids.max() >= self._vocabulary:
             raise ModelError(
                 f"the model knows {self._vocabulary} tokens, but its tokenizer gives token "
                 f"{batch.ids.max()}: tokenizer and weights are not of one model"
             )
-        inputs = {
-            "input_ids": torch.from_numpy(batch.ids).to(self._device),
-            "attention_mask": torch.from_numpy(batch.mask.astype(np.int64)).to(self._device),
-        }
-        if self._takes_types:
-            inputs["token_type_ids"] = torch.from_numpy(batch.types).to(self._device)
-        return self._model(**inputs)
 
 
 class TorchTransformer(TorchModel):
-    """A model folder's transformer, for the vectors of its tokens."""
+    """A model folder's transformer, for the vectors of its tokens. Threads may share it.
 
-    def __init__(self, folder: Path, device: str | None) -> None:
-        """Load it. ModelError where transformers cannot, or where weights are missing."""
+    Vectors of texts in "bfloat16" have a cosine of 0.999 or more to those in "float32". A BERT runs
+    through `TorchBert`, any other model through transformers, for bfloat16 under torch's autocast.
+    """
+
+    def __init__(
+        self, folder: Path, device: str | None = None, precision: Precision | None = None
+    ) -> None:
+        """Load it; without `precision` in bfloat16 on a GPU that computes in it, else in float32.
+
+        ModelError where transformers cannot load it, or where weights are missing.
+        """
         model, missing = load_model(transformers.AutoModel, folder)
         unused = _UNUSED + (_UNUSED_BESIDE_ENCODER if model.config.is_encoder_decoder else ())
         refuse_missing(folder, [name for name in missing if not name.startswith(unused)])
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
         super().__init__(model, device)
+        self.precision: Precision = precision or best_precision(self._device)
+        # A GPU computes one batch while the next is brought to it.
+        self.in_flight = 2 if self._device.type == "cuda" else 1
+        self._bert: TorchBert | None = None
+        if runs_in_torch_bert(self._model):
+            self._bert = TorchBert(self._model, getattr(torch, self.precision))
+            self._model = None
 
     def pooled(
         self, batch: Batch, weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
     ) -> tuple[Vectors, Vectors | None]:
         """Weighted sums [b, m, d] of the token vectors by `weights` [b, m, t], and their maximum.
 
-        The maximum, [b, d], is over the tokens of `kept` [b, t]; None where that is None.
+        The maximum, [b, d], is over the tokens of `kept` [b, t]; None where that is None. Raises
+        MemoryError where the device's memory is too small for the batch.
         """
-        with torch.inference_mode():
-            hidden = self._hidden(batch)
-            sums = torch.from_numpy(weights).to(self._device) @ hidden
-            if kept is None:
-                return sums.cpu().numpy(), None
-            hide = ~torch.from_numpy(kept).to(self._device).unsqueeze(-1)
-            maximum = hidden.masked_fill(hide, float("-inf")).amax(dim=1)
-            return sums.cpu().numpy(), maximum.cpu().numpy()
+        try:
+            with torch.inference_mode():
+                return self._pooled(batch, weights, kept)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from None
+
+    def _pooled(
+        self, batch: Batch, weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
+    ) -> tuple[Vectors, Vectors | None]:
+        places = single_tokens(weights) if kept is None else None
+        if self._bert and places is not None:
+            self._refuse_unknown(batch)
+            return fetch(self._bert.tokens(*self._inputs(batch), batch, places))[:, None], None
+        hidden = self._hidden(batch)
+        sums = upload(weights, self._device) @ hidden
+        if kept is None:
+            return fetch(sums), None
+        hide = ~upload(kept, self._device).unsqueeze(-1)
+        return fetch(sums), fetch(hidden.masked_fill(hide, float("-inf")).amax(dim=1))
 
     def forward(self, batch: Batch) -> Vectors:
-        """`last_hidden_state`, [b, t, d]."""
+        """`last_hidden_state`, [b, t, d]; what stands at padding means nothing."""
         with torch.inference_mode():
-            hidden: Vectors = self._hidden(batch).cpu().numpy()
-        return hidden
+            return fetch(self._hidden(batch))
 
     def _hidden(self, batch: Batch) -> torch.Tensor:
-        hidden: torch.Tensor = self._run(batch).last_hidden_state
-        return hidden
+        if self._bert:
+            self._refuse_unknown(batch)
+            return self._bert.hidden(*self._inputs(batch), batch)
+        with self._autocast():
+            hidden: torch.Tensor = self._run(batch).last_hidden_state
+        return hidden.float()
+
+    def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return upload(batch.ids, self._device), upload(batch.types, self._device)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16)
 
 
 def load_model(kind: Any, folder: Path, **options: object) -> tuple[Any, list[str]]:
@@ -127,6 +174,18 @@ def best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def best_precision(device: torch.device) -> Precision:
+    """bfloat16 on a GPU with circuits for it (NVIDIA's from 8.0 on), float32 anywhere else."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return "bfloat16"
+    return "float32"
+
+
+def other_gpus() -> list[str]:
+    """The GPUs beside the one that `best_device` means."""
+    return [f"cuda:{place}" for place in range(1, torch.cuda.device_count())]
 
 
 def convert_tokenizer(folder: Path) -> tokenizers.Tokenizer:
