@@ -3,6 +3,7 @@
 from .build import build, pieces
 from .kinds import FAISS_VERSION, Kind, choose
 from .plan import Plan, plan
+from .recall import Probes, Recall, tune
 from .search import scan, search, vectors
 from .segment import Segment
 
@@ -10,6 +11,8 @@ __all__ = [
     "FAISS_VERSION",
     "Kind",
     "Plan",
+    "Probes",
+    "Recall",
     "Segment",
     "build",
     "choose",
@@ -17,5 +20,6 @@ __all__ = [
     "plan",
     "scan",
     "search",
+    "tune",
     "vectors",
 ]

@@ -57,7 +57,8 @@ def build(
     inverted = faiss.downcast_InvertedLists(index.invlists)
     sizes = np.array([inverted.list_size(list) for list in range(lists)], np.uint64)
     room = (sizes + BLOCK - 1) // BLOCK * BLOCK
-    width = inverted.block_size // BLOCK + 8
+    code = inverted.block_size // BLOCK
+    width = code + 8
     ends = np.cumsum(room * np.uint64(width))
     table = np.stack([sizes, room, ends - room * np.uint64(width)], axis=1).astype("<u8")
     head = HEAD.pack(len(bare), lists) + bare + table.tobytes()
@@ -65,7 +66,7 @@ def build(
     for list in range(lists):
         held, space = int(sizes[list]), int(room[list])
         if held:
-            codes = faiss.rev_swig_ptr(inverted.get_codes(list), space * inverted.block_size // BLOCK)
+            codes = faiss.rev_swig_ptr(inverted.get_codes(list), space * code)
             ids = np.zeros(space, "<i8")
             ids[:held] = faiss.rev_swig_ptr(inverted.get_ids(list), held)
             yield codes.tobytes() + ids.tobytes()

@@ -89,3 +89,9 @@ def choose(passages: int) -> str:
 def best(passages: int) -> str:
     """The kind that `optimize` makes of so many passages where none is asked for."""
     return IVF_RABITQ if passages >= COMPACT_FROM else FLAT_FP16
+
+
+def name_of(kind: str) -> Name:
+    """What a user calls the kind that a manifest has: `exact`, `compact` or `fast`."""
+    structure = Kind.parse(kind).structure
+    return next(name for name, known in NAMES.items() if known == structure)

@@ -80,6 +80,18 @@ class Segment:
         """The ids of all passages that it holds, ascending: `[n]`."""
         return self._ids.all
 
+    def ids_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids at these places, counted from 0 in the order of ids: `[m]` -> `[m]`."""
+        return self._ids.at(places)
+
+    @property
+    def most_effort(self) -> int:
+        """Where `kind.effort` has all of the structure searched."""
+        if self.kind.structure == IVF_RABITQ:
+            lists: int = self._structure.nlist
+            return lists
+        return self.row.passages
+
     def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these ids are in the segment: `[m]` -> `[m]`."""
         return self._ids.holds(ids)
