@@ -6,6 +6,7 @@ index, so that they are searched where they are mapped, and opening costs the sa
 FAISS's own reader copies them.
 """
 
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,10 +28,9 @@ HEAD = struct.Struct("<QQ")
 
 
 def lists_for(passages: int) -> int:
-    """How many inverted lists: the power of two next to 4 sqrt(n), by the ratio."""
-    wanted = 4 * max(passages, 1) ** 0.5
-    lists: int = 2 ** round(float(np.log2(wanted)))
-    return lists
+    """How many inverted lists: the power of two next to 4 sqrt(n), and no more than vectors."""
+    exponent = min(round(math.log2(4 * passages**0.5)), int(math.log2(passages)))
+    return 1 << exponent
 
 
 def sample_size(passages: int) -> int:
