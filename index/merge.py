@@ -1,6 +1,7 @@
 """Many small segments into few: one new file, and the old ones dead, in one transaction."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,18 @@ from .types import SegmentRow
 from .vectors import Segment
 
 # Eight segments of one order of magnitude (in powers of eight) become one. So a passage is written
-# again at most log8(n) times, and n passages stand in at most 7 log8(n) segments.
+# again at most log8(n) times, and n passages stand in at most 7 log8(n) segments, and those that
+# are full: a merge holds what it writes in memory, for 384 dimensions up to 100 MB, twice.
 FANOUT = 8
-CHUNK = 65_536
+FULL = 131_072  # passages
+CHUNK = 16_384
 
 
 def merge_small(store: Store) -> None:
-    """Merge where eight segments of about one size have piled up, or half of one is deleted."""
+    """Merge where eight segments of about one size have piled up, or half of one is deleted.
+
+    No merge makes a segment of more than 131,072 passages.
+    """
     while group := _due(_live_counts(store)):
         merge(store, group)
 
@@ -46,6 +52,8 @@ def _due(counts: dict[int, tuple[int, int]]) -> list[int]:
 
     >>> _due({1: (10, 10), 2: (4, 10)})
     [2]
+    >>> _due(dict.fromkeys(range(10), (40_000, 40_000)))
+    [0, 1, 2]
     """
     levels: dict[int, list[int]] = {}
     for segment, (live, total) in counts.items():
@@ -55,7 +63,12 @@ def _due(counts: dict[int, tuple[int, int]]) -> list[int]:
         levels.setdefault(level, []).append(segment)
     for group in levels.values():
         if len(group) >= FANOUT:
-            return group
+            # The smallest first, so that as few as can be are written again.
+            group.sort(key=lambda segment: counts[segment][0])
+            sizes = accumulate(counts[segment][0] for segment in group)
+            fitting = [segment for segment, size in zip(group, sizes, strict=True) if size <= FULL]
+            if len(fitting) > 1:
+                return sorted(fitting)
     return []
 
 
