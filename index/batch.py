@@ -160,9 +160,9 @@ class Batch:
         self._characters = 0
         self._since = time.monotonic()
 
-    def source(self, name: str) -> SourceRow | None:
-        """The row of a file as it will be."""
-        return self._sources.get(name) or sources.find(self.store, name)
+    def waiting_source(self, name: str) -> SourceRow | None:
+        """The row of a file that waits for the commit, None where none does."""
+        return self._sources.get(name)
 
     def new_source_id(self) -> int:
         """An id for a file that was never read."""
