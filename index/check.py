@@ -92,6 +92,7 @@ def examine(index: Path) -> Findings:
         _check_sources(connection, findings)
         _check_documents(connection, findings)
         _check_fulltext(connection, findings)
+        _check_terms(connection, findings)
         _check_manifest(connection, findings)
         gone = _check_segments(connection, index, findings)
     if gone:
@@ -251,6 +252,25 @@ def _check_fulltext(connection: sqlite3.Connection, findings: Findings) -> None:
         findings.fulltext = True
         findings.problems.append(f"the full-text index is damaged: {error}")
     connection.rollback()
+
+
+def _check_terms(connection: sqlite3.Connection, findings: Findings) -> None:
+    """Whether `passages_terms` counts what the rows of the full-text table have."""
+    counts = fulltext.TermCounts()
+    connection.text_factory = lambda data: data.decode(errors="replace")
+    columns = ", ".join(f"CAST(coalesce(c{n}, '') AS TEXT)" for n in range(4))
+    for row in connection.execute(f"SELECT {columns} FROM passages_fts_content"):
+        counts.add(row)
+    rows = connection.execute("SELECT term, doc, written FROM passages_terms")
+    stored = {term: (doc, written) for term, doc, written in rows}
+    connection.text_factory = str
+    counted = {term: (doc, counts.written[term]) for term, doc in counts.doc.items()}
+    wrong = {term for term, _ in stored.items() ^ counted.items()}
+    if wrong:
+        findings.fulltext = True
+        findings.problems.append(
+            f"the table of terms counts {len(wrong)} of them wrong, {min(wrong)!r} among them"
+        )
 
 
 def _check_manifest(connection: sqlite3.Connection, findings: Findings) -> None:

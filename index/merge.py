@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,18 @@ from .vectors import Recall, Segment
 from .vectors.kinds import FIRST, FLAT_FP16, NAMES, RECALL, TAIL_SHARE, Kind, Name, best
 
 # Eight segments of one order of magnitude (in powers of eight) become one. So a passage is written
-# again at most log8(n) times, and n passages stand in at most 7 log8(n) segments.
+# again at most log8(n) times, and n passages stand in at most 7 log8(n) segments, and those that
+# are full: a merge holds what it writes in memory, for 384 dimensions up to 100 MB, twice.
 FANOUT = 8
-CHUNK = 65_536
+FULL = 131_072  # passages
+CHUNK = 16_384
 
 
 def merge_small(store: Store) -> None:
     """Merge where eight segments of about one size have piled up, or half of one is deleted.
 
-    Flat ones only: what `optimize` has made of many passages takes minutes to make again.
+    Flat ones only: what `optimize` has made of many passages takes minutes to make again. No merge
+    makes one of more than 131,072 passages.
     """
     while group := _due(_live_counts(store, flat=True)):
         merge(store, group)
@@ -74,6 +78,8 @@ def _due(counts: dict[int, tuple[int, int]]) -> list[int]:
 
     >>> _due({1: (10, 10), 2: (4, 10)})
     [2]
+    >>> _due(dict.fromkeys(range(10), (40_000, 40_000)))
+    [0, 1, 2]
     """
     levels: dict[int, list[int]] = {}
     for segment, (live, total) in counts.items():
@@ -83,7 +89,12 @@ def _due(counts: dict[int, tuple[int, int]]) -> list[int]:
         levels.setdefault(level, []).append(segment)
     for group in levels.values():
         if len(group) >= FANOUT:
-            return group
+            # The smallest first, so that as few as can be are written again.
+            group.sort(key=lambda segment: counts[segment][0])
+            sizes = accumulate(counts[segment][0] for segment in group)
+            fitting = [segment for segment, size in zip(group, sizes, strict=True) if size <= FULL]
+            if len(fitting) > 1:
+                return sorted(fitting)
     return []
 
 

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -196,9 +196,41 @@ class Snapshot:
             found[term] = int(self._rows(sql, (stem, high))[0][0])
         return found
 
+    def written(self, terms: Sequence[str]) -> dict[str, int]:
+        """Term -> how many passages have it in title, heading or text; 0 where none has."""
+        found = {}
+        for term in terms:
+            rows = self._rows("SELECT written FROM passages_terms WHERE term = ?", (term,))
+            found[term] = int(rows[0][0]) if rows else 0
+        return found
+
+    def terms(self, ids: Sequence[int]) -> Iterator[tuple[int, str, str]]:
+        """(passage id, terms of title, heading and text, terms of `whole`) of those that exist.
+
+        The terms are parted by spaces.
+        """
+        with reading(self.index):
+            # The table behind FTS5's own, which gives the same columns in half the time.
+            yield from self._connection.execute(
+                "SELECT id, c0 || ' ' || c1 || ' ' || c2, c3 FROM passages_fts_content "
+                "WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps([int(id) for id in ids]),),
+            )
+
+    def totals(self) -> tuple[int, int]:
+        """How many passages there are, and how many terms they have altogether.
+
+        From the record that FTS5 keeps for BM25, its row 1: varints of the number of rows, and of
+        the terms of each column (fts5_index.c, "averages record").
+        """
+        with reading(self.index):
+            rows = self._rows("SELECT block FROM passages_fts_data WHERE id = 1")
+            passages, *terms = _varints(rows[0][0]) or [0]
+            return passages, sum(terms)
+
     def passage_count(self) -> int:
         """How many passages there are."""
-        return int(self._rows("SELECT count(*) FROM passages")[0][0])
+        return self.totals()[0]
 
     def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
         """The stored passages of these ids; an id that is not in the index is left out."""
@@ -282,6 +314,17 @@ class Snapshot:
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with reading(self.index):
             return self._connection.execute(sql, values).fetchall()
+
+
+def _varints(data: bytes) -> list[int]:
+    """The numbers of a blob of SQLite's varints: 7 bits a byte, and whether another follows."""
+    found, number = [], 0
+    for byte in data:
+        number = number << 7 | byte & 0x7F
+        if byte < 0x80:
+            found.append(number)
+            number = 0
+    return found
 
 
 def _membership(ids: NDArray[np.int64]) -> Callable[[int], bool]:
