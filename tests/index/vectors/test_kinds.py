@@ -166,7 +166,7 @@ def test_ids_and_vectors(made) -> None:
     held = stacked.astype(np.float16).astype(np.float32)
     np.testing.assert_array_equal(segment.vectors(ids[[5, 3, 5999]]), held[[5, 3, 5999]])
     assert segment.holds(np.array([ids[4], -5, 10**9])).tolist() == [True, False, False]
-    scores, found = vectors.scan([segment], held[:3], 5, NONE)
+    _, found = vectors.scan([segment], held[:3], 5, NONE)
     np.testing.assert_array_equal(found, exact(stacked, ids, held[:3], 5)[1])
 
 
@@ -178,7 +178,7 @@ def test_any_size(tmp_path: Path, kind: Kind, count: int, dimension: int) -> Non
     ids = np.arange(count, dtype=np.int64) + 17
     segment = Segment.open(tmp_path, written(tmp_path, kind, ids, stacked))
     np.testing.assert_array_equal(segment.ids, ids)
-    scores, found = segment.search(stacked[:3], 5, NONE)
+    _, found = segment.search(stacked[:3], 5, NONE)
     truth = exact(stacked, ids, stacked[:3], 5)[1]
     assert share(found[:, : truth.shape[1]], truth) > 0.9
     assert found[:, 0].tolist() == ids[:3].tolist()
