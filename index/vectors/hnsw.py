@@ -6,11 +6,13 @@ FAISS's `IndexHNSW` (Malkov and Yashunin, 2016) without its storage, which is th
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import faiss
+import faiss as typed
 import numpy as np
 from numpy.typing import NDArray
 
 from . import flat
+
+faiss: Any = typed  # its types leave out much of what is used here
 
 NEIGHBOURS = 16  # M: 2 M links in the lowest layer
 EF_CONSTRUCTION = 100
@@ -37,8 +39,10 @@ def read(memory: NDArray[np.uint8], vectors: Any) -> Any:
     return index
 
 
-def parameters(effort: int) -> Any:
-    """FAISS's search parameters: `effort` is efSearch."""
-    made = faiss.SearchParametersHNSW()
-    made.efSearch = effort
-    return made
+def search(
+    index: Any, queries: NDArray[np.float32], k: int, effort: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Scores and places `[n, k]`, with an efSearch of `effort`. Place -1 where fewer were met."""
+    parameters = faiss.SearchParametersHNSW(efSearch=effort)
+    scores, places = index.search(queries, k, params=parameters)
+    return scores, places

@@ -11,11 +11,13 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import faiss
+import faiss as typed
 import numpy as np
 from numpy.typing import NDArray
 
 from . import flat
+
+faiss: Any = typed  # its types leave out much of what is used here
 
 SEED = 1234
 PER_LIST = 40  # vectors a list's centroid is trained from
@@ -73,7 +75,10 @@ def build(
 
 
 def read(memory: NDArray[np.uint8], vectors: Any) -> Any:
-    """The FAISS index over a structure that is mapped at `memory`, which must outlive it."""
+    """A FAISS index that compares by `vectors` what the structure at `memory` names.
+
+    Both must outlive it.
+    """
     length, lists = HEAD.unpack(bytes(memory[: HEAD.size]))
     index = flat.read_index(memory[HEAD.size : HEAD.size + length])
     at = HEAD.size + length
@@ -92,11 +97,17 @@ def read(memory: NDArray[np.uint8], vectors: Any) -> Any:
     mapped.this.disown()
     index.replace_invlists(mapped, False)
     index.ntotal = vectors.ntotal
-    return index
+    return faiss.IndexRefine(index, vectors)
 
 
-def parameters(effort: int) -> Any:
-    """FAISS's search parameters: `effort` lists are searched."""
-    made = faiss.IVFRaBitQSearchParameters()
-    made.nprobe = effort
-    return made
+def search(
+    index: Any, queries: NDArray[np.float32], k: int, effort: int, factor: float
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Scores and places `[n, k]`: the best of `factor` k candidates out of `effort` lists.
+
+    Place -1 where those hold fewer.
+    """
+    base = faiss.IVFRaBitQSearchParameters(nprobe=effort)
+    parameters = faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)
+    scores, places = index.search(queries, k, params=parameters)
+    return scores, places

@@ -13,7 +13,7 @@ from ..types import SegmentRow
 from . import flat, hnsw, ivf
 from .build import ALIGNED
 from .ids import Ids
-from .kinds import IVF_RABITQ, Kind
+from .kinds import HNSW_FP16, IVF_RABITQ, Kind
 from .plan import Plan
 
 # What is tuned is tuned for ten; for more, fewer candidates each are as good: docs/vectors.md.
@@ -38,8 +38,6 @@ class Segment:
             rest = memory[start + -start % ALIGNED :]
             module = ivf if kind.structure == IVF_RABITQ else hnsw
             self._structure = module.read(rest, self._flat)
-            if kind.structure == IVF_RABITQ:
-                self._refined = faiss.IndexRefine(self._structure, self._flat)
 
     @classmethod
     def open(cls, index: Path, row: SegmentRow) -> "Segment":
@@ -88,8 +86,7 @@ class Segment:
     def most_effort(self) -> int:
         """Where `kind.effort` has all of the structure searched."""
         if self.kind.structure == IVF_RABITQ:
-            lists: int = self._structure.nlist
-            return lists
+            return ivf.lists_for(self.row.passages)
         return self.row.passages
 
     def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -206,17 +203,10 @@ class Segment:
         self, queries: NDArray[np.float32], wanted: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         kind = self.kind
-        if kind.structure != IVF_RABITQ:
-            parameters = hnsw.parameters(max(kind.effort, wanted * 3 // 2))
-            found = self._structure.search(queries, wanted, params=parameters)
-        else:
-            factor = kind.refine * min(1.0, TUNED_FOR / wanted) ** 0.5
-            parameters = faiss.IndexRefineSearchParameters(
-                k_factor=max(2.0, factor), base_index_params=ivf.parameters(kind.effort)
-            )
-            found = self._refined.search(queries, wanted, params=parameters)
-        scores, places = found
-        return scores, places
+        if kind.structure == HNSW_FP16:
+            return hnsw.search(self._structure, queries, wanted, max(kind.effort, wanted * 3 // 2))
+        factor = kind.refine * min(1.0, TUNED_FOR / wanted) ** 0.5
+        return ivf.search(self._structure, queries, wanted, kind.effort, max(factor, 2.0))
 
 
 def _nearest(
