@@ -279,6 +279,8 @@ def main() -> None:
     limits = arguments.batch_tokens
     if limits is None and device.type == "cuda":
         limits = [8192, 16384, 32768, 65536, 131072]
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     texts = read_texts(arguments.collection, arguments.documents)
     declared = read_declaration(EMBEDDED_MODEL)
     tokens = Tokenizer(declared).encode(texts, declared.passage_length)

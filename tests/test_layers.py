@@ -22,7 +22,7 @@ ROWS = (
         "index.store",
         "index.vectors",
     },
-    {"index.batch", "search.hit", "search.query", "search.times"},
+    {"index.batch", "search.bm25", "search.hit", "search.query", "search.times"},
     {
         "index.calibration",
         "index.check",

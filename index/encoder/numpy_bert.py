@@ -2,11 +2,13 @@
 
 Importing torch and transformers takes seconds; answering one query takes these matrices and
 milliseconds. Weights are memory-mapped: of the embedding table only the rows of the text's tokens
-are read.
+are read. RoBERTa and XLM-RoBERTa count positions otherwise, DistilBERT names things otherwise and
+has no token types; the rest is BERT.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,47 +18,114 @@ from .activations import HIDDEN_ACTIVATIONS
 from .batches import Batch
 from .blas import one_thread
 from .modules import Vectors, standardize
+from .pooling import single_tokens
 from .weights import Weights
 
-_LINEAR = ("attention.self.query", "attention.self.key", "attention.self.value")
-LAYER = (
-    *_LINEAR,
-    "attention.output.dense",
-    "attention.output.LayerNorm",
-    "intermediate.dense",
-    "output.dense",
-    "output.LayerNorm",
+
+class _Family(NamedTuple):
+    """What an architecture calls things: in its weights, and in its config.json.
+
+    `parts` are the query, key, value and output of the attention, the norm after it, the two
+    matrices of the feed-forward network, and the norm after that.
+    """
+
+    prefix: str  # under which models saved with a head keep the encoder
+    tables: tuple[str, ...]
+    layers: str
+    parts: tuple[str, ...]
+    sizes: tuple[str, str, str]  # how many layers and heads, and how wide a token's vector is
+    activation: str
+    counts_from_padding: bool = False  # positions, as RoBERTa's
+
+
+BERT = _Family(
+    prefix="bert.",
+    tables=("word_embeddings", "position_embeddings", "token_type_embeddings"),
+    layers="encoder.layer",
+    parts=(
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "attention.output.LayerNorm",
+        "intermediate.dense",
+        "output.dense",
+        "output.LayerNorm",
+    ),
+    sizes=("num_hidden_layers", "num_attention_heads", "hidden_size"),
+    activation="hidden_act",
 )
-_TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-_SIZES = ("num_hidden_layers", "num_attention_heads", "hidden_size")
+_ROBERTA = BERT._replace(prefix="roberta.", counts_from_padding=True)
+_DISTILBERT = _Family(
+    prefix="distilbert.",
+    tables=("word_embeddings", "position_embeddings"),
+    layers="transformer.layer",
+    parts=(
+        "attention.q_lin",
+        "attention.k_lin",
+        "attention.v_lin",
+        "attention.out_lin",
+        "sa_layer_norm",
+        "ffn.lin1",
+        "ffn.lin2",
+        "output_layer_norm",
+    ),
+    sizes=("n_layers", "n_heads", "dim"),
+    activation="activation",
+)
+_FAMILIES = {
+    "bert": BERT,
+    "camembert": _ROBERTA,
+    "distilbert": _DISTILBERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+}
+
+_Pair = tuple[Vectors, Vectors]  # a matrix, as it is multiplied from the right, or a scale; a bias
+
+
+class _Layer(NamedTuple):
+    """In the order of `_Family.parts`."""
+
+    query: _Pair
+    key: _Pair
+    value: _Pair
+    output: _Pair
+    attention_norm: _Pair
+    inner: _Pair
+    outer: _Pair
+    norm: _Pair
 
 
 def runs_in_numpy(config: Mapping[str, Json], files: list[Path]) -> bool:
     """Whether `NumpyBert` computes exactly what the model's configuration says."""
+    family = _FAMILIES.get(str(config.get("model_type")))
     if (
-        config.get("model_type") != "bert"
-        or config.get("hidden_act", "gelu") not in HIDDEN_ACTIVATIONS
+        family is None
+        or config.get(family.activation, "gelu") not in HIDDEN_ACTIVATIONS
         or config.get("position_embedding_type", "absolute") != "absolute"
         or config.get("is_decoder", False)
-        or not all(isinstance(config.get(size), int) for size in _SIZES)
+        or not all(isinstance(config.get(size), int) for size in family.sizes)
+        or not isinstance(config.get("pad_token_id", 1), int)
         or len(files) != 1
     ):
         return False
     weights = Weights(files[0])
-    prefix = _prefix(weights)
-    names = [f"embeddings.{table}.weight" for table in _TABLES]
+    prefix = _prefix(family, weights)
+    names = [f"embeddings.{table}.weight" for table in family.tables]
     names += ["embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"]
-    layers = config["num_hidden_layers"]
+    layers = config[family.sizes[0]]
     assert isinstance(layers, int)
     for layer in range(layers):
-        for part in LAYER:
-            names += [f"encoder.layer.{layer}.{part}.weight", f"encoder.layer.{layer}.{part}.bias"]
+        for part in family.parts:
+            name = f"{family.layers}.{layer}.{part}"
+            names += [f"{name}.weight", f"{name}.bias"]
     return all(weights.readable(prefix + name) for name in names)
 
 
-def _prefix(weights: Weights) -> str:
-    """Models saved with a head keep the encoder under `bert.`."""
-    return "bert." if "bert.embeddings.word_embeddings.weight" in weights else ""
+def _prefix(family: _Family, weights: Weights) -> str:
+    table = "embeddings.word_embeddings.weight"
+    return family.prefix if family.prefix + table in weights else ""
 
 
 class NumpyBert:
@@ -69,25 +138,33 @@ class NumpyBert:
     def __init__(self, config: Mapping[str, Json], file: Path) -> None:
         """Map the weights and convert the layers to float32."""
         self.batch_tokens = 1024
+        self._family = family = _FAMILIES[str(config["model_type"])]
         self._weights = Weights(file)
-        self._prefix = _prefix(self._weights)
-        heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
+        self._prefix = _prefix(family, self._weights)
+        layers, heads = (config[size] for size in family.sizes[:2])
+        # Not in the configuration of DistilBERT, whose class has this number.
         epsilon = config.get("layer_norm_eps", 1e-12)
+        padding = config.get("pad_token_id", 1)
         assert isinstance(heads, int)
         assert isinstance(layers, int)
         assert isinstance(epsilon, (int, float))
-        self._heads, self._epsilon = heads, float(epsilon)
-        self._activation = HIDDEN_ACTIVATIONS[str(config.get("hidden_act", "gelu"))]
+        assert isinstance(padding, int)
+        self._heads, self._epsilon, self._padding = heads, float(epsilon), padding
+        self._activation = HIDDEN_ACTIVATIONS[str(config.get(family.activation, "gelu"))]
         self._norm = self._pair("embeddings.LayerNorm")
-        self._layers = [self._layer(f"encoder.layer.{layer}.") for layer in range(layers)]
+        self._layers = [self._layer(f"{family.layers}.{layer}.") for layer in range(layers)]
 
     def pooled(
         self, batch: Batch, weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
     ) -> tuple[Vectors, Vectors | None]:
         """Weighted sums [b, m, d] of the token vectors by `weights` [b, m, t], and their maximum.
 
-        The maximum, [b, d], is over the tokens of `kept` [b, t]; None where that is None.
+        The maximum, [b, d], is over the tokens of `kept` [b, t]; None where that is None. Where a
+        sum is one token's vector ([CLS]), the last layer is computed for that token alone.
         """
+        places = single_tokens(weights) if kept is None else None
+        if places is not None:
+            return self._hidden(batch, places)[:, None], None
         hidden = self.forward(batch)
         if kept is None:
             return weights @ hidden, None
@@ -96,59 +173,74 @@ class NumpyBert:
 
     def forward(self, batch: Batch) -> Vectors:
         """`last_hidden_state`, [b, t, d]."""
-        hidden = (
-            self._rows("word_embeddings", batch.ids)
-            + self._rows("token_type_embeddings", batch.types)
-            + self._rows("position_embeddings", np.arange(batch.ids.shape[1]))
+        return self._hidden(batch, None).reshape(*batch.ids.shape, -1)
+
+    def _hidden(self, batch: Batch, places: NDArray[np.int64] | None) -> Vectors:
+        """`last_hidden_state`: of all tokens, [b * t, d], or of one of each text, [b, d]."""
+        rows, width = batch.ids.shape
+        hidden = self._rows("word_embeddings", batch.ids) + self._rows(
+            "position_embeddings", self._positions(batch.ids)
         )
-        hidden = standardize(hidden, *self._norm, self._epsilon)
+        if "token_type_embeddings" in self._family.tables:
+            hidden += self._rows("token_type_embeddings", batch.types)
+        # All tokens in one matrix: NumPy multiplies a stack of small ones one after the other.
+        hidden = standardize(hidden.reshape(rows * width, -1), *self._norm, self._epsilon)
         # Added to the scores before softmax: e^-1e30 is 0.
         hide = np.where(batch.mask, np.float32(0), np.float32(-1e30))[:, None, None, :]
         with one_thread():
-            for layer in self._layers:
-                hidden = self._apply(layer, hidden, hide)
-        return hidden
+            for layer in self._layers[:-1]:
+                hidden = self._apply(layer, hidden, hidden, hide)
+            asked = hidden
+            if places is not None:
+                asked = hidden.reshape(rows, width, -1)[np.arange(rows), places]
+            return self._apply(self._layers[-1], asked, hidden, hide)
 
-    def _apply(
-        self, layer: dict[str, tuple[Vectors, Vectors]], hidden: Vectors, hide: Vectors
-    ) -> Vectors:
-        rows, width, size = hidden.shape
-        per_head = size // self._heads
-        weight, bias = layer["attention.self"]
-        projected = (hidden @ weight + bias).reshape(rows, width, 3, self._heads, per_head)
-        query, key, value = projected.transpose(2, 0, 3, 1, 4)
+    def _positions(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not self._family.counts_from_padding:
+            return np.arange(ids.shape[1])
+        # The padding token has the place of its own id, those after it go on counting.
+        real = ids != self._padding
+        places: NDArray[np.int64] = real.cumsum(axis=1) * real + self._padding
+        return places
+
+    def _apply(self, layer: _Layer, asked: Vectors, hidden: Vectors, hide: Vectors) -> Vectors:
+        """One layer's output for the tokens `asked` [b * s, d], over all, `hidden` [b * t, d]."""
+        rows, size = len(hide), hidden.shape[1]
+
+        def heads(tokens: Vectors, pair: _Pair) -> Vectors:  # [b, heads, s or t, d / heads]
+            split = _linear(tokens, pair).reshape(rows, -1, self._heads, size // self._heads)
+            return split.transpose(0, 2, 1, 3)
+
+        query, key = heads(asked, layer.query), heads(hidden, layer.key)
         scores = query @ key.transpose(0, 1, 3, 2)
-        scores *= np.float32(per_head**-0.5)
+        scores *= np.float32((size // self._heads) ** -0.5)
         scores += hide
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        mixed = (scores @ value).transpose(0, 2, 1, 3).reshape(rows, width, size)
+        mixed = (scores @ heads(hidden, layer.value)).transpose(0, 2, 1, 3).reshape(-1, size)
 
-        weight, bias = layer["attention.output.dense"]
-        attended = standardize(
-            hidden + (mixed @ weight + bias), *layer["attention.output.LayerNorm"], self._epsilon
-        )
-        weight, bias = layer["intermediate.dense"]
-        inner = self._activation(attended @ weight + bias)
-        weight, bias = layer["output.dense"]
-        return standardize(
-            attended + (inner @ weight + bias), *layer["output.LayerNorm"], self._epsilon
-        )
+        attended = _linear(mixed, layer.output)
+        attended += asked
+        attended = standardize(attended, *layer.attention_norm, self._epsilon)
+        output = _linear(self._activation(_linear(attended, layer.inner)), layer.outer)
+        output += attended
+        return standardize(output, *layer.norm, self._epsilon)
 
-    def _layer(self, name: str) -> dict[str, tuple[Vectors, Vectors]]:
-        """Matrices as they are multiplied from the right; query, key and value as one."""
-        pairs = [self._pair(name + part) for part in _LINEAR]
-        layer = {part: self._pair(name + part) for part in LAYER[len(_LINEAR) :]}
-        layer["attention.self"] = (
-            np.concatenate([weight for weight, _ in pairs]),
-            np.concatenate([bias for _, bias in pairs]),
-        )
-        return {part: (weight.T, bias) for part, (weight, bias) in layer.items()}
+    def _layer(self, name: str) -> _Layer:
+        pairs = [self._pair(name + part) for part in self._family.parts]
+        return _Layer(*((weight.T, bias) for weight, bias in pairs))
 
-    def _pair(self, name: str) -> tuple[Vectors, Vectors]:
+    def _pair(self, name: str) -> _Pair:
         prefix = self._prefix + name
         return self._weights.array(f"{prefix}.weight"), self._weights.array(f"{prefix}.bias")
 
     def _rows(self, table: str, indices: NDArray[np.int64]) -> Vectors:
         return self._weights.rows(f"{self._prefix}embeddings.{table}.weight", indices)
+
+
+def _linear(values: Vectors, pair: _Pair) -> Vectors:
+    weight, bias = pair
+    made: Vectors = values @ weight
+    made += bias
+    return made
