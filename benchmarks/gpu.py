@@ -272,13 +272,15 @@ def main() -> None:
     device = torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit(
-            "torch finds no CUDA GPU here. Run this on a machine with an NVIDIA GPU, its driver "
-            "and a torch built for CUDA (`python -c 'import torch; print(torch.version.cuda)'` "
-            "names it), or try it with --device cpu --documents 100"
+            "torch finds no CUDA GPU here. Run this on a machine with an NVIDIA GPU, its driver, "
+            "and a torch built for CUDA, of which torch.version.cuda is not None; or try it with "
+            "--device cpu --documents 100"
         )
     limits = arguments.batch_tokens
     if limits is None and device.type == "cuda":
         limits = [8192, 16384, 32768, 65536, 131072]
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     texts = read_texts(arguments.collection, arguments.documents)
     declared = read_declaration(EMBEDDED_MODEL)
     tokens = Tokenizer(declared).encode(texts, declared.passage_length)

@@ -69,7 +69,7 @@ class Encoder:
         """The encoder of `embedded`, of a model folder, or of a hub name, maybe with `@revision`.
 
         `pooling` (`cls`, `mean`, `cls+mean`, ...) takes the place of the declared one. `device` is
-        a torch device; without it torch takes CUDA, then MPS, then the CPU.
+        a torch device; without it torch takes CUDA, on all GPUs, then MPS, then the CPU.
 
         Raises ModelError where the model cannot be loaded or declares what is not known, UsageError
         where `pooling` is none.

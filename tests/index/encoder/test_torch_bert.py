@@ -1,6 +1,6 @@
 """The own forward pass against transformers', token by token, and for one token of each text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def attention_text_by_text(
     max_q: int,
     max_k: int,
 ) -> torch.Tensor:
-    """What torch.nn.attention.varlen.varlen_attn documents: softmax(q k / sqrt(e)) v of each."""
+    """What FlashAttention computes: softmax(q k / sqrt(e)) v, text by text."""
     assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
     assert int(cu_seq_q.diff().max()) == max_q
     assert int(cu_seq_k.diff().max()) == max_k
@@ -173,18 +173,38 @@ def attention_text_by_text(
     return mixed
 
 
-@pytest.mark.parametrize("lengths", [LENGTHS, (8, 8)], ids=str)
+@pytest.fixture
+def kernel() -> Iterator[None]:
+    """FlashAttention on the CPU, below torch's own `varlen_attn`: the loop above for the kernel."""
+
+    def flash(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **_: Any
+    ) -> Any:
+        mixed = attention_text_by_text(query, key, value, *rest[:4])
+        state = torch.zeros(2, dtype=torch.uint64)
+        return mixed, torch.zeros(query.shape[1], len(query)), state, state, torch.empty(0)
+
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("_flash_attention_forward", flash, "CPU")
+    yield
+    library._destroy()
+
+
+@pytest.mark.skipif(torch_bert.varlen_attn is None, reason="torch is too old for it")
+@pytest.mark.parametrize("lengths", [LENGTHS, (8, 8), (1,)], ids=str)
+@pytest.mark.usefixtures("kernel")
 def test_attention_without_padding(
     lengths: tuple[int, ...], make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a GPU, where the kernel takes the place of the loop here."""
-    monkeypatch.setattr(torch_bert, "varlen_attn", attention_text_by_text)
-    padded: list[object] = []
-    monkeypatch.setattr(torch_bert, "scaled_dot_product_attention", padded.append)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch_bert, "runs_varlen", lambda *_: True)
-        assert_same_as_transformers(make("bert"), batch_of(*lengths))
-    assert not padded
+    """As on a GPU."""
+    folder, batch = make("bert"), batch_of(*lengths)
+    assert torch_bert.runs_varlen(4, 8, torch.float32, torch.device("cpu"))
+    model = TorchTransformer(folder, "cpu")
+    assert model._bert is not None
+    assert model._bert._varlen
+    monkeypatch.setattr(torch_bert, "runs_varlen", lambda *_: True)
+    monkeypatch.delattr(torch_bert, "scaled_dot_product_attention")
+    assert_same_as_transformers(folder, batch)
 
 
 def test_the_kernel_is_tried_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
