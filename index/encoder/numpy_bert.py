@@ -43,7 +43,7 @@ def runs_in_numpy(config: Mapping[str, Json], files: list[Path]) -> bool:
     ):
         return False
     weights = Weights(files[0])
-    prefix = _prefix(weights)
+    prefix = name_prefix(weights)
     names = [f"embeddings.{table}.weight" for table in _TABLES]
     names += ["embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"]
     layers = config["num_hidden_layers"]
@@ -54,7 +54,7 @@ def runs_in_numpy(config: Mapping[str, Json], files: list[Path]) -> bool:
     return all(weights.readable(prefix + name) for name in names)
 
 
-def _prefix(weights: Weights) -> str:
+def name_prefix(weights: Weights) -> str:
     """Models saved with a head keep the encoder under `bert.`."""
     return "bert." if "bert.embeddings.word_embeddings.weight" in weights else ""
 
@@ -70,7 +70,7 @@ class NumpyBert:
         """Map the weights and convert the layers to float32."""
         self.batch_tokens = 1024
         self._weights = Weights(file)
-        self._prefix = _prefix(self._weights)
+        self._prefix = name_prefix(self._weights)
         heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
         epsilon = config.get("layer_norm_eps", 1e-12)
         assert isinstance(heads, int)
