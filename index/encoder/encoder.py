@@ -1,7 +1,7 @@
 """The encoder: tokenizer, transformer, pooling, the modules after it, prompts, unit length."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..types import Json
 from .batches import Batch, Tokens, batches
+from .choice import choose, engine_name, may_have_gpu
 from .declaration import Declaration, read_declaration
 from .fingerprint import fingerprint
 from .hub import Source, find_model
 from .modules import unit_length
 from .numpy_bert import NumpyBert, runs_in_numpy
-from .pipeline import Backend, ahead, spread
+from .pipeline import Backend, Precision, ahead, spread
 from .pooling import concatenate, kept_tokens, pooling_weights
 from .tokenizer import Tokenizer
 from .weights import weight_files
@@ -34,11 +35,17 @@ class Encoder:
     """Texts to vectors of unit length, as a model folder declares it.
 
     A few tokens go through NumPy where it can run the model, many through torch, which is imported
-    on its first use. Threads may share an encoder.
+    on its first use; many passages on a CPU through the engine that `choose` finds. Threads may
+    share an encoder.
     """
 
     def __init__(
-        self, name: str, source: Source, declaration: Declaration, device: str | None
+        self,
+        name: str,
+        source: Source,
+        declaration: Declaration,
+        device: str | None,
+        precision: Precision | None,
     ) -> None:
         """Prefer `load`, which finds and reads the model."""
         self.name = name
@@ -47,6 +54,7 @@ class Encoder:
         self._source = source
         self._declared = declaration
         self._device = device
+        self._precision = precision
         self._files = weight_files(declaration.folder)
         self._tokenizer = Tokenizer(declaration)
         self.room = self._room()
@@ -56,6 +64,9 @@ class Encoder:
         self._numpy: NumpyBert | None = None
         self._torch: TorchTransformer | None = None
         self._replicas: list[TorchTransformer] | None = None
+        self._engine: Backend | None = None
+        self._chosen = False
+        self._used: set[str] = set()
         self._loading = threading.Lock()
         self._fingerprint: str | ModelError | None = None
         # Beside the loading: on a cold start it is a quarter of the time.
@@ -64,18 +75,24 @@ class Encoder:
 
     @classmethod
     def load(
-        cls, model: str = "embedded", pooling: str | None = None, device: str | None = None
+        cls,
+        model: str = "embedded",
+        pooling: str | None = None,
+        device: str | None = None,
+        precision: Precision | None = None,
     ) -> "Encoder":
         """The encoder of `embedded`, of a model folder, or of a hub name, maybe with `@revision`.
 
         `pooling` (`cls`, `mean`, `cls+mean`, ...) takes the place of the declared one. `device` is
-        a torch device; without it torch takes CUDA, on all GPUs, then MPS, then the CPU.
+        a torch device; without it torch takes CUDA, on all GPUs, then MPS, then the CPU. `precision`
+        is that of many passages on a CPU; without it, the fastest whose vectors keep a cosine to
+        float32 of 0.999 (bfloat16) or 0.99 (int8).
 
         Raises ModelError where the model cannot be loaded or declares what is not known, UsageError
         where `pooling` is none.
         """
         source = find_model(model)
-        return cls(model, source, read_declaration(source.folder, pooling), device)
+        return cls(model, source, read_declaration(source.folder, pooling), device, precision)
 
     @property
     def fingerprint(self) -> str:
@@ -90,11 +107,15 @@ class Encoder:
 
     @property
     def declaration(self) -> Mapping[str, Json]:
-        """What the model declares, as JSON: modules, pooling, prompts, lengths, revision."""
+        """What the model declares, as JSON: modules, pooling, prompts, lengths, revision.
+
+        And the engines that have encoded passages.
+        """
         return {
             "model": self.name,
             "revision": self._source.revision,
             **self._declared.describe(),
+            "engines": sorted(self._used),
         }
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -103,11 +124,13 @@ class Encoder:
         Any string has a vector: the empty one that of the special tokens, one too long that of its
         beginning. Raises ModelError where the model gives no direction (zeros, or no numbers).
         """
-        return self._encode(texts, self._declared.query_prompt, self._declared.query_length)
+        declared = self._declared
+        return self._encode(texts, declared.query_prompt, declared.query_length, self._exact)
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of passages, as `encode_queries`, with the passages' prompt and limit."""
-        return self._encode(texts, self._declared.passage_prompt, self._declared.passage_length)
+        declared = self._declared
+        return self._encode(texts, declared.passage_prompt, declared.passage_length, self._fast)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """[start, end) of each token of a text in code points; no special tokens, never truncated.
@@ -122,7 +145,13 @@ class Encoder:
         except ModelError as error:
             self._fingerprint = error
 
-    def _encode(self, texts: Sequence[str], prompt: str, length: int) -> NDArray[np.float32]:
+    def _encode(
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        length: int,
+        backends_for: Callable[[int], list[Backend]],
+    ) -> NDArray[np.float32]:
         if not len(texts):
             return np.empty((0, self.dimension), dtype=np.float32)
         declared = self._declared
@@ -140,7 +169,7 @@ class Encoder:
 
         with closing(ahead(tokenise, range(0, len(texts), CHUNK))) as chunks:
             first = next(chunks)
-            backends = self._backends(sum(len(text.ids) for text in first[1]))
+            backends = backends_for(sum(len(text.ids) for text in first[1]))
             limit = max(backend.batch_tokens for backend in backends)
             spread(backends, self._batches(chain([first], chunks), limit), encode)
         for step in declared.steps:
@@ -194,7 +223,22 @@ class Encoder:
                 self._torch = TorchTransformer(self._declared.folder, self._device)
             return self._torch
 
-    def _backends(self, tokens: int) -> list[Backend]:
+    def _fast(self, tokens: int) -> list[Backend]:
+        """What encodes passages of so many tokens: on a CPU, the chosen engine where they are many.
+
+        Once it has been made it encodes the few as well.
+        """
+        little = tokens <= NumpyBert.most_tokens
+        on_cpu = self._device == "cpu" or (self._device is None and not may_have_gpu())
+        with self._loading:
+            if on_cpu and not little and not self._chosen:
+                self._engine = choose(self._declared, self._files, self._tokenizer, self._precision)
+                self._chosen = True
+        backends = [self._engine] if self._engine else self._exact(tokens)
+        self._used.update(map(engine_name, backends))
+        return backends
+
+    def _exact(self, tokens: int) -> list[Backend]:
         """The backend for so many tokens; with torch and no device named, one for each GPU."""
         backend, first = self._backend(tokens), self._torch
         if first is None or backend is not first or self._device is not None:

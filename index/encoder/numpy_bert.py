@@ -22,7 +22,7 @@ from .pooling import single_tokens
 from .weights import Weights
 
 
-class _Family(NamedTuple):
+class Family(NamedTuple):
     """What an architecture calls things: in its weights, and in its config.json.
 
     `parts` are the query, key, value and output of the attention, the norm after it, the two
@@ -38,7 +38,7 @@ class _Family(NamedTuple):
     counts_from_padding: bool = False  # positions, as RoBERTa's
 
 
-BERT = _Family(
+BERT = Family(
     prefix="bert.",
     tables=("word_embeddings", "position_embeddings", "token_type_embeddings"),
     layers="encoder.layer",
@@ -56,7 +56,7 @@ BERT = _Family(
     activation="hidden_act",
 )
 _ROBERTA = BERT._replace(prefix="roberta.", counts_from_padding=True)
-_DISTILBERT = _Family(
+_DISTILBERT = Family(
     prefix="distilbert.",
     tables=("word_embeddings", "position_embeddings"),
     layers="transformer.layer",
@@ -85,7 +85,7 @@ _Pair = tuple[Vectors, Vectors]  # a matrix, as it is multiplied from the right,
 
 
 class _Layer(NamedTuple):
-    """In the order of `_Family.parts`."""
+    """In the order of `Family.parts`."""
 
     query: _Pair
     key: _Pair
@@ -111,7 +111,7 @@ def runs_in_numpy(config: Mapping[str, Json], files: list[Path]) -> bool:
     ):
         return False
     weights = Weights(files[0])
-    prefix = _prefix(family, weights)
+    prefix = prefix_in(family, weights)
     names = [f"embeddings.{table}.weight" for table in family.tables]
     names += ["embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"]
     layers = config[family.sizes[0]]
@@ -123,7 +123,8 @@ def runs_in_numpy(config: Mapping[str, Json], files: list[Path]) -> bool:
     return all(weights.readable(prefix + name) for name in names)
 
 
-def _prefix(family: _Family, weights: Weights) -> str:
+def prefix_in(family: Family, weights: Weights) -> str:
+    """What stands before the names of the encoder's weights: models saved with a head have it."""
     table = "embeddings.word_embeddings.weight"
     return family.prefix if family.prefix + table in weights else ""
 
@@ -140,7 +141,7 @@ class NumpyBert:
         self.batch_tokens = 1024
         self._family = family = _FAMILIES[str(config["model_type"])]
         self._weights = Weights(file)
-        self._prefix = _prefix(family, self._weights)
+        self._prefix = prefix_in(family, self._weights)
         layers, heads = (config[size] for size in family.sizes[:2])
         # Not in the configuration of DistilBERT, whose class has this number.
         epsilon = config.get("layer_norm_eps", 1e-12)

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from .batches import Batch
 
 # concurrent.futures is imported where threads are needed: a query on the CPU needs none, and it
 # brings logging with it, 5 ms.
+
+Precision = Literal["float32", "bfloat16", "int8"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -67,6 +67,19 @@ def pooling_weights(kept: NDArray[np.bool_], modes: tuple[str, ...]) -> NDArray[
     return weights
 
 
+def pool(
+    hidden: NDArray[np.float32], weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Weighted sums [b, m, d] of hidden states [b, t, d] by `weights` [b, m, t], and their maximum.
+
+    The maximum, [b, d], is over the tokens of `kept` [b, t]; None where that is None.
+    """
+    sums: NDArray[np.float32] = weights @ hidden
+    if kept is None:
+        return sums, None
+    return sums, np.where(kept[:, :, None], hidden, np.float32(-np.inf)).max(axis=1)
+
+
 def single_tokens(weights: NDArray[np.float32]) -> NDArray[np.int64] | None:
     """Which token of each text is its vector, [b], by weights [b, m, t]; None where several are.
 

@@ -14,6 +14,7 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from clsearch.index.encoder import encoder
 from clsearch.index.encoder.numpy_bert import NumpyBert
 
 ARCHITECTURES = ("bert", "distilbert", "mpnet", "xlm-roberta", "modernbert")
@@ -217,8 +218,9 @@ def reference(plain_models: Callable[[str], Path]) -> Callable[[str], SentenceTr
 
 @pytest.fixture
 def only_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send everything through torch, also what NumPy could do."""
+    """Send everything through torch in float32, also what others could do."""
     monkeypatch.setattr(NumpyBert, "most_tokens", -1)
+    monkeypatch.setattr(encoder, "choose", lambda *given: None)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_as_sentence_transformers(
     most_tokens: int, assert_same: Same, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NumpyBert, "most_tokens", most_tokens)
-    encoder = Encoder.load()
+    encoder = Encoder.load(precision="float32")
     model = SentenceTransformer(
         str(EMBEDDED_MODEL), device="cpu", model_kwargs={"dtype": torch.float32}
     )

@@ -93,7 +93,7 @@ def test_what_numpy_cannot_do_goes_to_torch(
 
 
 def test_little_work_in_numpy_much_in_torch(new_model: NewModel) -> None:
-    encoder = Encoder.load(str(new_model("bert")))
+    encoder = Encoder.load(str(new_model("bert")), precision="float32")
     little = encoder.encode_queries(["reset the router"])
     assert encoder._torch is None
     many = encoder.encode_passages(["reset the router", *["short words"] * 900])
