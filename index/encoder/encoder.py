@@ -82,10 +82,14 @@ class Encoder:
 
     @property
     def declaration(self) -> Mapping[str, Json]:
-        """What the model declares, as JSON: modules, pooling, prompts, lengths, revision."""
+        """What the model declares, as JSON: modules, pooling, prompts, lengths, revision.
+
+        And what a few short texts, a query, are encoded by on a CPU: numpy or torch.
+        """
         return {
             "model": self.name,
             "revision": self._source.revision,
+            "queries": "numpy" if self._runs_in_numpy else "torch",
             **self._declared.describe(),
         }
 

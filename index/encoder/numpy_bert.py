@@ -221,7 +221,8 @@ class NumpyBert:
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        mixed = (scores @ heads(hidden, layer.value)).transpose(0, 2, 1, 3).reshape(-1, size)
+        mixed: Vectors = scores @ heads(hidden, layer.value)
+        mixed = mixed.transpose(0, 2, 1, 3).reshape(-1, size)
 
         attended = _linear(mixed, layer.output)
         attended += asked
