@@ -1,6 +1,6 @@
 """A cold query, and many at once, beside sentence-transformers with FAISS.
 
-    python benchmarks/query.py COLLECTION --index FOLDER [--passages 100000] [--runs 10]
+    python benchmarks/query.py COLLECTION --index FOLDER [--passages 100000] [--runs 10] [--queries 100]
 
 COLLECTION is a folder in BEIR's layout. Its index, and one of --passages made from that
 (`enlarged.py`: real text, real vectors plus noise), are made in FOLDER and used again.
@@ -10,7 +10,7 @@ three of the peer's, and the highest resident memory. The peer is a script that 
 and a flat float32 index of the same vectors, encodes, searches, and prints ten passages that it
 gets from the same SQLite file: less than the command does, which searches by words, too.
 
-Many: queries/s of the collection's judged questions through `Searcher.search` one at a time, and
+Many: queries/s of the collection's judged questions, --queries of them, through `Searcher.search` one at a time, and
 through `search_many`; by vectors, by words, and by both. The peer encodes them as one list and
 searches them as one matrix.
 """
@@ -128,13 +128,13 @@ def many(index: Path, peer: Sequence[str], queries: list[str]) -> None:
     searcher = Searcher.open(index)
     print(f"\n{len(queries)} queries, queries/s{'':<11}  {'one by one':>10}  {'at once':>8}  ratio")
     for mode in MODES:
-        searcher.search_many(queries[:80], 10, mode)  # type: ignore[arg-type]
+        searcher.search_many(queries[:20], 10, mode)  # type: ignore[arg-type]
 
         def one_by_one(mode: str = mode) -> None:
-            for query in queries[:100]:
+            for query in queries:
                 searcher.search(query, 10, mode)  # type: ignore[arg-type]
 
-        one = per_second(one_by_one, len(queries[:100]))
+        one = per_second(one_by_one, len(queries))
         for name, work in {
             f"search_many, {mode}": searcher.search_many,
             f"rank_documents, {mode}": searcher.rank_documents,
@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--queries", type=int, default=100)
     arguments = parser.parse_args()
     base, large = arguments.index / "base", arguments.index / f"{arguments.passages}"
     flat = large.with_suffix(".faiss")
@@ -173,7 +174,7 @@ def main() -> None:
     texts = beir.read_queries(arguments.collection)
     judged = [texts[query] for query in beir.read_qrels(arguments.collection, "test")]
     cold(large, peer, arguments.runs)
-    many(large, peer, judged)
+    many(large, peer, judged[: arguments.queries])
 
 
 def versions() -> dict[str, str]:

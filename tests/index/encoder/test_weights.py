@@ -96,8 +96,10 @@ def test_weights_of_another_configuration(new_model: NewModel) -> None:
 def test_every_half_as_numpy_converts_it() -> None:
     """All 65,536: zeros of both signs, subnormal, normal; infinities and what is no number."""
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    finite = every[np.isfinite(every)].reshape(4, -1)
-    converted = half_to_float(finite)
-    assert converted.dtype == np.float32
+    finite = every[np.isfinite(every)]
+    converted = np.empty(finite.shape, np.float32)
+    half_to_float(finite, converted)
     np.testing.assert_array_equal(converted.view(np.uint32), finite.astype("f4").view(np.uint32))
-    np.testing.assert_array_equal(half_to_float(every), every.astype(np.float32))
+    converted = np.empty(every.shape, np.float32)
+    half_to_float(every, converted)
+    np.testing.assert_array_equal(converted, every.astype(np.float32))
