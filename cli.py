@@ -6,12 +6,13 @@ Exit codes: 0 found or done, 1 nothing found, 2 wrong use or failure, 130 interr
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -31,6 +32,7 @@ from .printing import (
     print_json,
     print_line,
     print_passages,
+    print_question,
     print_report,
     progress_line,
     say,
@@ -43,8 +45,13 @@ MODES = ("hybrid", "dense", "lexical")
 GROUPS = ("passage", "document")
 NOTHING, FAILED, INTERRUPTED = 1, 2, 130
 STDIN = "-"
+QUERIES = {
+    "numpy": "encoded by numpy",
+    "torch": "encoded by torch, which takes seconds to load: no BERT, RoBERTa or DistilBERT",
+}
 WRITING = f"{__package__}.index.index"  # the module that all commands which write import
 EMBED_BATCH = 256
+ASKED_TOGETHER = 256
 
 DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
@@ -276,7 +283,15 @@ def add_stdin(index: Index) -> SyncReport:
 
 
 @cli.command()
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1)
+@click.option(
+    "--queries",
+    "file",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="In place of QUERY: a file of queries, one a line, or - for standard input. They are "
+    "answered many at once; --json prints an object a line.",
+)
 @k_option
 @mode_option
 @where_option
@@ -304,6 +319,7 @@ def add_stdin(index: Index) -> SyncReport:
 @json_option
 def search(
     query: tuple[str, ...],
+    file: IO[bytes] | None,
     k: int,
     mode: Any,
     where: str | None,
@@ -323,32 +339,49 @@ def search(
 
     A query that begins with a minus stands behind two of them: clsearch search -- '-wireless reset'
     """
-    # For one short text, threads of BLAS cost more than they do; NumPy asks when it is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if bool(query) == bool(file):
+        raise click.UsageError("give a QUERY, or --queries FILE")
+    if file is None:
+        # For a short text, threads of BLAS cost more than they do; NumPy asks when it is imported.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .search import Searcher
 
-    text = " ".join(query)
     searcher = Searcher.open(existing_index(index_path))
-    started = time.perf_counter()
-    answer = searcher.answer(
-        text,
-        k,
-        mode,
-        where=where,
-        rerank=rerank,
-        min_score=min_score,
-        group=group or ("passage" if as_json else "document"),
-    )
-    asked: dict[str, Any] = {"query": text, "mode": mode}
-    if as_json and explain:
-        asked["explanation"] = dict(answer.explanation)
-    print_hits(answer.hits, asked, started, as_json, explain)
-    if explain and not as_json:
-        for line in explained(answer.explanation):
-            print_line(line)
-    if not answer.hits:
-        nothing_found(min_score, answer.explanation)
+    found = False
+    for texts in [[" ".join(query)]] if file is None else batches_of_lines(file):
+        started = time.perf_counter() if file is None else None
+        answers = searcher.answer_many(
+            texts,
+            k,
+            mode,
+            where=where,
+            rerank=rerank,
+            min_score=min_score,
+            group=group or ("passage" if as_json else "document"),
+        )
+        for text, answer in zip(texts, answers, strict=True):
+            if file is not None and not as_json:
+                print_question(text)
+            asked: dict[str, Any] = {"query": text, "mode": mode}
+            if as_json and explain:
+                asked["explanation"] = dict(answer.explanation)
+            print_hits(answer.hits, asked, started, as_json, explain)
+            if explain and not as_json:
+                for line in explained(answer.explanation):
+                    print_line(line)
+            if not answer.hits:
+                nothing_found(min_score, answer.explanation)
+            found = found or bool(answer.hits)
+    if not found:
         click.get_current_context().exit(NOTHING)
+
+
+def batches_of_lines(file: IO[bytes]) -> Iterator[list[str]]:
+    """The lines of a file that are not blank, a batch at a time."""
+    lines = (line.decode("utf-8", "replace").strip() for line in file)
+    texts = filter(None, lines)
+    while batch := list(islice(texts, ASKED_TOGETHER)):
+        yield batch
 
 
 @cli.command()
@@ -396,6 +429,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "pooling": declared.get("pooling"),
             "dimension": declared.get("dimension"),
             "prompts": {"query": "", "document": ""} | declared.get("prompts", {}),
+            "queries": declared.get("queries"),
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),
@@ -412,6 +446,7 @@ def status(index_path: str | None, as_json: bool) -> None:
         "pooling": "+".join(facts["pooling"] or ["none"]),
         "prompts": ", ".join(f"{of} {text!r}" for of, text in facts["prompts"].items() if text)
         or "none",
+        "queries": QUERIES.get(facts["queries"], "not recorded; encode again to know"),
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
     }
@@ -751,7 +786,7 @@ def demo(as_json: bool) -> None:
     held = terminal.plural(report.added + report.updated + report.unchanged, "document")
     print_line(f"{held} of {folder}/ indexed in {seconds:.1f} s. Three questions:\n")
     for question, hits in answers:
-        click.echo(click.style(f"? {question}", bold=True), color=terminal.colours())
+        print_question(question)
         print_passages(hits)
     installed = shutil.which("clsearch")
     program = "clsearch" if installed else f"{shlex.quote(sys.executable)} -m clsearch"
@@ -765,6 +800,8 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    # What is imported makes many objects and no garbage; looking for some takes 10 ms of a search.
+    gc.set_threshold(100_000)
     try:
         cli(prog_name="clsearch")
     except OSError as error:  # what takes neither the help nor a message

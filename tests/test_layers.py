@@ -35,6 +35,7 @@ ROWS = (
         "search.lexical",
         "search.scale",
     },
+    {"search.commit"},
     {"search.ranking"},
     {"search.grouping", "search.snippets"},
     {"search.hits"},

@@ -84,9 +84,9 @@ class Encoder:
         """The encoder of `embedded`, of a model folder, or of a hub name, maybe with `@revision`.
 
         `pooling` (`cls`, `mean`, `cls+mean`, ...) takes the place of the declared one. `device` is
-        a torch device; without it torch takes CUDA, on all GPUs, then MPS, then the CPU. `precision`
-        is that of many passages on a CPU; without it, the fastest whose vectors keep a cosine to
-        float32 of 0.999 (bfloat16) or 0.99 (int8).
+        a torch device; without it torch takes CUDA, on all GPUs, then MPS, then the CPU.
+        `precision` is that of many passages on a CPU; without it, the fastest whose vectors keep a
+        cosine to float32 of 0.999 (bfloat16) or 0.99 (int8).
 
         Raises ModelError where the model cannot be loaded or declares what is not known, UsageError
         where `pooling` is none.
@@ -109,11 +109,13 @@ class Encoder:
     def declaration(self) -> Mapping[str, Json]:
         """What the model declares, as JSON: modules, pooling, prompts, lengths, revision.
 
-        And the engines that have encoded passages.
+        And what a few short texts, a query, are encoded by on a CPU (numpy or torch), and the
+        engines that have encoded passages.
         """
         return {
             "model": self.name,
             "revision": self._source.revision,
+            "queries": "numpy" if self._runs_in_numpy else "torch",
             **self._declared.describe(),
             "engines": sorted(self._used),
         }

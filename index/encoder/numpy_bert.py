@@ -81,6 +81,7 @@ _FAMILIES = {
     "xlm-roberta": _ROBERTA,
 }
 
+_KINDS = ("weight", "bias")
 _Pair = tuple[Vectors, Vectors]  # a matrix, as it is multiplied from the right, or a scale; a bias
 
 
@@ -152,8 +153,17 @@ class NumpyBert:
         assert isinstance(padding, int)
         self._heads, self._epsilon, self._padding = heads, float(epsilon), padding
         self._activation = HIDDEN_ACTIVATIONS[str(config.get(family.activation, "gelu"))]
-        self._norm = self._pair("embeddings.LayerNorm")
-        self._layers = [self._layer(f"{family.layers}.{layer}.") for layer in range(layers)]
+        self._norm, *pairs = self._pairs(
+            [
+                "embeddings.LayerNorm",
+                *(f"{family.layers}.{n}.{part}" for n in range(layers) for part in family.parts),
+            ]
+        )
+        transposed = [(weight.T, bias) for weight, bias in pairs]
+        step = len(family.parts)
+        self._layers = [
+            _Layer(*transposed[start : start + step]) for start in range(0, len(pairs), step)
+        ]
 
     def pooled(
         self, batch: Batch, weights: NDArray[np.float32], kept: NDArray[np.bool_] | None
@@ -213,13 +223,14 @@ class NumpyBert:
             return split.transpose(0, 2, 1, 3)
 
         query, key = heads(asked, layer.query), heads(hidden, layer.key)
-        scores = query @ key.transpose(0, 1, 3, 2)
+        scores: Vectors = query @ key.transpose(0, 1, 3, 2)
         scores *= np.float32((size // self._heads) ** -0.5)
         scores += hide
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        mixed = (scores @ heads(hidden, layer.value)).transpose(0, 2, 1, 3).reshape(-1, size)
+        mixed: Vectors = scores @ heads(hidden, layer.value)
+        mixed = mixed.transpose(0, 2, 1, 3).reshape(-1, size)
 
         attended = _linear(mixed, layer.output)
         attended += asked
@@ -228,13 +239,10 @@ class NumpyBert:
         output += attended
         return standardize(output, *layer.norm, self._epsilon)
 
-    def _layer(self, name: str) -> _Layer:
-        pairs = [self._pair(name + part) for part in self._family.parts]
-        return _Layer(*((weight.T, bias) for weight, bias in pairs))
-
-    def _pair(self, name: str) -> _Pair:
-        prefix = self._prefix + name
-        return self._weights.array(f"{prefix}.weight"), self._weights.array(f"{prefix}.bias")
+    def _pairs(self, names: list[str]) -> list[_Pair]:
+        names = [self._prefix + name for name in names]
+        of = self._weights.arrays([f"{name}.{kind}" for name in names for kind in _KINDS])
+        return [(of[f"{name}.weight"], of[f"{name}.bias"]) for name in names]
 
     def _rows(self, table: str, indices: NDArray[np.int64]) -> Vectors:
         return self._weights.rows(f"{self._prefix}embeddings.{table}.weight", indices)

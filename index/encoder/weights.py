@@ -8,6 +8,7 @@ reader copies each tensor whole; an embedding table of which a query needs ten r
 import json
 import math
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,22 @@ class Weights:
         """A whole tensor as float32. Raises ModelError where the file has none of that name."""
         return self._floats(name, self._raw(name))
 
+    def arrays(self, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Several tensors as float32, in one piece of memory. Errors as of `array`.
+
+        The system gives one large piece in huge pages, in a third of the time of many small ones.
+        """
+        raw = {name: self._raw(name) for name in names}
+        memory = np.empty(sum(values.size for values in raw.values()), np.float32)
+        arrays = {}
+        start = 0
+        for name, values in raw.items():
+            part = memory[start : start + values.size]
+            start += values.size
+            self._convert(name, values.reshape(-1), part)
+            arrays[name] = part.reshape(values.shape)
+        return arrays
+
     def rows(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows of a tensor as float32, [..., d]: only these are read and converted.
 
@@ -101,32 +118,37 @@ class Weights:
         return values.reshape(shape)
 
     def _floats(self, name: str, raw: NDArray[np.generic]) -> NDArray[np.float32]:
+        floats = np.empty(raw.shape, np.float32)
+        self._convert(name, np.ascontiguousarray(raw).reshape(-1), floats.reshape(-1))
+        return floats
+
+    def _convert(self, name: str, raw: NDArray[np.generic], floats: NDArray[np.float32]) -> None:
+        """Write numbers [n] of a tensor into `floats` [n]."""
         if self._tensors[name][0] == "BF16":
             # A bfloat16 is the upper half of a float32.
-            return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        if raw.dtype == np.float16:
-            return half_to_float(raw)
-        return raw.astype(np.float32)
+            np.left_shift(raw, 16, out=floats.view(np.uint32), dtype=np.uint32)
+        elif raw.dtype == np.float16:
+            half_to_float(raw, floats)
+        else:
+            floats[:] = raw
 
 
-def half_to_float(halves: NDArray[np.generic]) -> NDArray[np.float32]:
-    """float16 as float32, exactly, in a third of the time of NumPy's own conversion.
+def half_to_float(halves: NDArray[np.generic], floats: NDArray[np.float32]) -> None:
+    """Write float16 [n] as float32 [n], exactly, in a third of the time of NumPy's own conversion.
 
     Sign, exponent and fraction of a half, put where a float32 has them, are the number times
     2^-112: the exponents' biases are 15 and 127.
     """
-    flat = np.ascontiguousarray(halves).reshape(-1).view(np.int16)
-    floats = np.empty(len(flat), np.float32)
-    for start in range(0, len(flat), _IN_CACHE):
+    bits_of_halves = halves.view(np.int16)
+    for start in range(0, len(halves), _IN_CACHE):
         part = floats[start : start + _IN_CACHE]
         bits = part.view(np.int32)
-        bits[:] = flat[start : start + _IN_CACHE]
+        bits[:] = bits_of_halves[start : start + _IN_CACHE]
         bits <<= 13
         bits &= _NO_COPIED_SIGN
         part *= np.float32(2.0**112)
         if part.max() >= _INFINITE or part.min() <= -_INFINITE:
-            return halves.astype(np.float32)
-    return floats.reshape(halves.shape)
+            part[:] = halves[start : start + _IN_CACHE]
 
 
 def weight_files(folder: Path, kind: str = "AutoModel") -> list[Path]:
