@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from clsearch.index.config import EMBEDDED_MODEL
-from clsearch.index.encoder import torch_bert
+from clsearch.index.encoder import torch_backend, torch_bert
 from clsearch.index.encoder.batches import Batch, Tokens, batches
 from clsearch.index.encoder.pooling import kept_tokens, pooling_weights
 from clsearch.index.encoder.torch_backend import TorchTransformer
@@ -240,6 +240,23 @@ def test_bfloat16_of_other_architectures(make: Make) -> None:
     ours = one_of_each(TorchTransformer(folder, "cpu", "bfloat16"), batch, "cls")
     assert ours.dtype == np.float32
     assert 0.999 <= lowest_cosine(ours, exact) < 1 - 1e-7
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_bfloat16_on_a_gpu_that_computes_in_it(
+    capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert torch_backend.best_precision(torch.device("cuda:0")) == expected
+    assert torch_backend.best_precision(torch.device("mps")) == "float32"
+
+
+def test_the_other_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count, expected in ((0, []), (1, []), (3, ["cuda:1", "cuda:2"])):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        assert torch_backend.other_gpus() == expected
 
 
 def test_float32_on_the_cpu_unless_asked(make: Make) -> None:
