@@ -13,7 +13,7 @@ from .store import manifest
 from .store.store import Store
 from .types import SegmentRow
 from .vectors import Recall, Segment
-from .vectors.kinds import FIRST, FLAT_FP16, NAMES, TAIL_SHARE, Kind, Name, best, default_recall
+from .vectors.kinds import FIRST, FLAT_FP16, NAMES, Kind, Name, best, default_recall, is_small_tail
 
 # Eight segments of one order of magnitude (in powers of eight) become one. So a passage is written
 # again at most log8(n) times, and n passages stand in at most 7 log8(n) segments.
@@ -34,7 +34,7 @@ def optimize(store: Store, name: Name | None = None, target: float | None = None
     """Put all passages into one segment of the kind `name`, and no tombstones.
 
     Without a name: of the kind that most of them have, else by size. A compact or fast segment that
-    holds nearly all of them (`kinds.TAIL_SHARE`) stays; the flat ones beside it become one.
+    holds nearly all of them stays (`kinds.is_small_tail`); the flat ones beside it become one.
     `target` is the recall@10 that a compact or fast one is tuned to: without one, where it is
     made, to `kinds.default_recall`. -> the recall that was measured where one was tuned.
     """
@@ -49,7 +49,7 @@ def optimize(store: Store, name: Name | None = None, target: float | None = None
     if largest is not None and made[largest].structure == structure:
         live, total = counts[largest]
         rest = total - live + passages - live
-        if len(counts) == len(flat) + 1 and rest <= TAIL_SHARE * passages:
+        if len(counts) == len(flat) + 1 and is_small_tail(rest, passages):
             if len(flat) > 1 or any(live < total for live, total in flat.values()):
                 merge(store, list(flat))
             return _tune_again(store, largest, target) if target else None

@@ -156,6 +156,16 @@ def test_the_audit_says_what_to_do(index: Index) -> None:
     assert advice == ""
 
 
+def test_the_audit_tells_of_a_large_tail(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is found, and slowly."""
+    monkeypatch.setattr("clsearch.index.check.COMPACT_FROM", COUNT - 1)
+    measured, advice = recall(index.path, 20)
+    assert measured.mean == 1
+    assert f"compares with {COUNT} passages one by one: `clsearch optimize`" in advice
+    index.optimize("compact", 0.99)
+    assert "one by one" not in recall(index.path, 20)[1]
+
+
 def test_the_audit_of_nothing(tmp_path: Path, encoder: object) -> None:
     """Of no passage, and of a single one."""
     with Index.open(tmp_path, encoder=encoder) as index:
