@@ -209,7 +209,7 @@ class Index:
             *before,
             *_size(store),
             kind=name_of(largest.kind) if largest else "exact",
-            recall=found.mean if found else None,
+            recall=round(found.mean, 4) if found else None,
         )
 
     def reencode(
