@@ -492,7 +492,8 @@ def remove(documents: tuple[str, ...], index_path: str | None, as_json: bool) ->
     "--recall",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="SHARE",
-    help="How many of the ten best a compact or fast kind must find. Default: 0.98.",
+    help="How many of the ten best a compact or fast kind must find. "
+    "Default: 0.99 up to 200,000 passages, 0.98 above.",
 )
 @index_option
 @json_option
@@ -524,7 +525,7 @@ def optimize(kind: str, recall: float | None, index_path: str | None, as_json: b
     is_flag=False,
     flag_value=200,
     metavar="[N]",
-    help="Also measure recall@10 on N passages of the index, 200 without a number.",
+    help="Also measure recall@10, on N questions made of its passages; 200 without a number.",
 )
 @index_option
 @json_option
@@ -559,7 +560,7 @@ def check(repair: bool, probes: int | None, index_path: str | None, as_json: boo
         if audit:
             print_line(
                 f"recall@10 {recall.mean:.4f} ± {recall.error:.4f} on "
-                f"{terminal.plural(recall.queries, 'passage')}" + (f": {advice}" if advice else "")
+                f"{terminal.plural(recall.queries, 'question')}" + (f": {advice}" if advice else "")
             )
     if problems:
         raise IndexDamaged(

@@ -234,7 +234,7 @@ class Line:
         if self.name in ("faiss flat", "exact"):
             asked, truth = asked[::5], truth[::5]
         if self.name in OURS:
-            self.open()  # hashed once for each change of the file
+            self.verify()
         before = resident()
         began = time.perf_counter()
         search, set_effort = self.open()
@@ -275,6 +275,13 @@ class Line:
             "structure": self.structure(),
         }
 
+    def verify(self) -> None:
+        """Have the file hashed, as whoever opens it first does, once it is no fresh one."""
+        fresh = segment_path(self.kept, "a").stat().st_ctime + 11 - time.time()
+        time.sleep(max(fresh, 0))
+        self.open()
+        del self.segment
+
     def structure(self) -> float:
         """MB of what is read at every search: of ours, what stands beside the vectors."""
         if self.name in OURS:
@@ -298,7 +305,7 @@ def tuned(folder: Path, size: int) -> None:
         if not line.kept.with_suffix(".seconds").exists():
             continue
         search, _ = line.open()
-        for target in (0.95, kinds.RECALL, 0.99):
+        for target in (0.95, 0.98, 0.99):
             began = time.perf_counter()
             kind, own = recall.tune(line.segment, target)
             seconds = time.perf_counter() - began

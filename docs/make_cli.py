@@ -135,8 +135,8 @@ ROWS: dict[str, object] = {
 ALSO: dict[str, tuple[str, object]] = {
     "optimize": (
         """\
-`kind` is `exact`, `compact` or `fast`; `recall` is recall@10 on passages of the index, where a
-compact or fast one was tuned.""",
+`kind` is `exact`, `compact` or `fast`; `recall` is recall@10 on questions made of its
+passages, where a compact or fast one was tuned.""",
         None,
     ),
     "check": (

@@ -14,7 +14,7 @@ from .store import manifest
 from .store.store import Store
 from .types import SegmentRow
 from .vectors import Recall, Segment
-from .vectors.kinds import FIRST, FLAT_FP16, NAMES, RECALL, TAIL_SHARE, Kind, Name, best
+from .vectors.kinds import FIRST, FLAT_FP16, NAMES, Kind, Name, best, default_recall, is_small_tail
 
 # Eight segments of one order of magnitude (in powers of eight) become one. So a passage is written
 # again at most log8(n) times, and n passages stand in at most 7 log8(n) segments, and those that
@@ -38,9 +38,9 @@ def optimize(store: Store, name: Name | None = None, target: float | None = None
     """Put all passages into one segment of the kind `name`, and no tombstones.
 
     Without a name: of the kind that most of them have, else by size. A compact or fast segment that
-    holds nearly all of them (`kinds.TAIL_SHARE`) stays; the flat ones beside it become one.
-    `target` is the recall@10 that a compact or fast one is tuned to: 0.98 where it is made and none
-    is given. -> the recall that was measured where one was tuned.
+    holds nearly all of them stays (`kinds.is_small_tail`); the flat ones beside it become one.
+    `target` is the recall@10 that a compact or fast one is tuned to: without one, where it is
+    made, to `kinds.default_recall`. -> the recall that was measured where one was tuned.
     """
     counts, flat = _live_counts(store), _live_counts(store, flat=True)
     passages = sum(live for live, _ in counts.values())
@@ -53,14 +53,14 @@ def optimize(store: Store, name: Name | None = None, target: float | None = None
     if largest is not None and made[largest].structure == structure:
         live, total = counts[largest]
         rest = total - live + passages - live
-        if len(counts) == len(flat) + 1 and rest <= TAIL_SHARE * passages:
+        if len(counts) == len(flat) + 1 and is_small_tail(rest, passages):
             if len(flat) > 1 or any(live < total for live, total in flat.values()):
                 merge(store, list(flat))
             return _tune_again(store, largest, target) if target else None
     same = len(counts) == 1 and all(live == total for live, total in counts.values())
     if not counts or (same and structure == FLAT_FP16 == made[min(made)].structure):
         return None
-    return merge(store, list(counts), structure, target or RECALL)
+    return merge(store, list(counts), structure, target or default_recall(passages))
 
 
 def _live_counts(store: Store, flat: bool = False) -> dict[int, tuple[int, int]]:
@@ -99,7 +99,7 @@ def _due(counts: dict[int, tuple[int, int]]) -> list[int]:
 
 
 def merge(
-    store: Store, group: list[int], structure: str = FLAT_FP16, target: float = RECALL
+    store: Store, group: list[int], structure: str = FLAT_FP16, target: float = 1.0
 ) -> Recall | None:
     """Put what lives in these segments into a new one, tuned to `target`, and remove their files.
 

@@ -1,4 +1,4 @@
-"""Search by vectors: exact, over the segments of an index."""
+"""Search by vectors over the segments of an index: exact with a filter, else as their kinds are."""
 
 from collections.abc import Sequence
 

@@ -87,8 +87,10 @@ def read(memory: NDArray[np.uint8], vectors: Any) -> Any:
     at += -at % ALIGNED
     bodies = memory[at:]
     mapped = faiss.OnDiskInvertedLists()
-    packed = faiss.downcast_InvertedLists(index.invlists)
-    mapped.nlist, mapped.code_size = lists, packed.block_size // BLOCK
+    code = faiss.downcast_InvertedLists(index.invlists).block_size // BLOCK
+    if bodies.nbytes != int(table[1::3].sum()) * (code + 8):
+        raise RuntimeError("its lists are packed otherwise than this version of FAISS packs them")
+    mapped.nlist, mapped.code_size = lists, code
     mapped.lists.resize(lists)
     faiss.memcpy(mapped.lists.data(), faiss.swig_ptr(table), table.nbytes)
     mapped.ptr, mapped.totsize = faiss.swig_ptr(bodies), bodies.nbytes

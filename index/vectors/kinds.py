@@ -17,13 +17,16 @@ FAISS_VERSION: str = faiss.__version__
 
 NAMES: dict[Name, str] = {"exact": FLAT_FP16, "compact": IVF_RABITQ, "fast": HNSW_FP16}
 
-# From so many passages on, `optimize` makes a compact segment: docs/vectors.md has the figures.
+# From so many passages on, `optimize` makes a compact segment: to scan so many flat vectors costs
+# about as much as a search in a compact segment of any size up to a million (docs/vectors.md). For
+# the same reason it takes in the flat ones beside a compact or fast one when they are more, or more
+# than this share of all.
 COMPACT_FROM = 20_000
-# A tail of flat segments beside a compact or fast one is scanned whole. Beyond this share of the
-# other passages it costs about as much as they do, and `optimize` takes it in.
 TAIL_SHARE = 1 / 20
-# recall@10 that the parameters are tuned to, where no other is asked for.
-RECALL = 0.98
+# recall@10 that the parameters are tuned to, where no other is asked for: of up to SMALL passages,
+# where it costs little, and of more.
+SMALL = 200_000
+RECALLS = (0.99, 0.98)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,16 @@ def choose(passages: int) -> str:
 def best(passages: int) -> str:
     """The kind that `optimize` makes of so many passages where none is asked for."""
     return IVF_RABITQ if passages >= COMPACT_FROM else FLAT_FP16
+
+
+def is_small_tail(rest: int, passages: int) -> bool:
+    """Whether so many deleted and flat ones of all passages may stay beside a structure."""
+    return rest <= min(TAIL_SHARE * passages, COMPACT_FROM)
+
+
+def default_recall(passages: int) -> float:
+    """The recall@10 that `optimize` tunes to where none is asked for."""
+    return RECALLS[passages > SMALL]
 
 
 def name_of(kind: str) -> Name:

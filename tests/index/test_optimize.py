@@ -149,21 +149,31 @@ def test_the_audit_says_what_to_do(index: Index) -> None:
         database.execute("UPDATE segments SET kind = 'ivf-rabitq effort=1 refine=2'")
     measured, advice = recall(index.path, 100)
     assert measured.mean < 0.9
-    assert "clsearch optimize --recall 0.98" in advice
-    index.optimize(recall=0.98)
+    assert "clsearch optimize --recall 0.99" in advice
+    index.optimize(recall=0.99)
     measured, advice = recall(index.path, 100)
     assert measured.mean > 0.95
     assert advice == ""
 
 
+def test_the_audit_tells_of_a_large_tail(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is found, and slowly."""
+    monkeypatch.setattr("clsearch.index.check.COMPACT_FROM", COUNT - 1)
+    measured, advice = recall(index.path, 20)
+    assert measured.mean == 1
+    assert f"compares with {COUNT} passages one by one: `clsearch optimize`" in advice
+    index.optimize("compact", 0.99)
+    assert "one by one" not in recall(index.path, 20)[1]
+
+
 def test_the_audit_of_nothing(tmp_path: Path, encoder: object) -> None:
-    """Of no passage, and of one that has no neighbour."""
+    """Of no passage, and of a single one."""
     with Index.open(tmp_path, encoder=encoder) as index:
         index.add([])
         assert recall(tmp_path, 10)[0].queries == 0
         index.add(documents(0, 1))
         measured, advice = recall(tmp_path, 10)
-        assert (measured.mean, measured.queries, advice) == (1.0, 0, "")
+        assert (measured.mean, measured.queries, advice) == (1.0, 1, "")
 
 
 def test_a_flipped_bit_in_a_structure_is_found_and_mended(index: Index, encoder: object) -> None:
