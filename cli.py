@@ -393,6 +393,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "pooling": declared.get("pooling"),
             "dimension": declared.get("dimension"),
             "prompts": {"query": "", "document": ""} | declared.get("prompts", {}),
+            "engines": declared.get("engines", []),
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),
@@ -409,6 +410,7 @@ def status(index_path: str | None, as_json: bool) -> None:
         "pooling": "+".join(facts["pooling"] or ["none"]),
         "prompts": ", ".join(f"{of} {text!r}" for of, text in facts["prompts"].items() if text)
         or "none",
+        "engines": "; ".join(facts["engines"]) or "none yet",
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
     }

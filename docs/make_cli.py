@@ -73,6 +73,7 @@ JSON: dict[str, object] = {
         "pooling": ["cls"],
         "dimension": 384,
         "prompts": {"query": "", "document": ""},
+        "engines": ["OpenVINO, int8"],
         "fingerprint": "…",
         "generation": 4,
         "segments": 2,

@@ -111,11 +111,12 @@ class Encoder:
 
         And the engines that have encoded passages.
         """
+        engines: list[Json] = [*sorted(self._used)]
         return {
             "model": self.name,
             "revision": self._source.revision,
             **self._declared.describe(),
-            "engines": sorted(self._used),
+            "engines": engines,
         }
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
