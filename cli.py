@@ -430,6 +430,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "dimension": declared.get("dimension"),
             "prompts": {"query": "", "document": ""} | declared.get("prompts", {}),
             "queries": declared.get("queries"),
+            "engines": declared.get("engines", []),
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
             "segments": len(snapshot.segments),
@@ -447,6 +448,7 @@ def status(index_path: str | None, as_json: bool) -> None:
         "prompts": ", ".join(f"{of} {text!r}" for of, text in facts["prompts"].items() if text)
         or "none",
         "queries": QUERIES.get(facts["queries"], "not recorded; encode again to know"),
+        "engines": "; ".join(facts["engines"]) or "none yet",
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
     }

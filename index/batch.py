@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -288,6 +288,7 @@ class Batch:
             segment = self._write(ids, [row.hash for _, row in rows])
             with self.store.transaction():
                 passages.give_vectors(self.store, ids, manifest.add_segment(self.store, segment))
+                self._note_engines()
             self._clear()
 
     def _flush_if_due(self) -> None:
@@ -325,6 +326,7 @@ class Batch:
             segment = manifest.add_segment(store, written) if written else 0
             for plan, plan_ids in zip(self._plans.values(), ids, strict=True):
                 self._commit(plan, plan_ids, segment)
+            self._note_engines()
             for key in self._gone:
                 documents.remove(store, key)
             for id in self._gone_sources:
@@ -342,6 +344,14 @@ class Batch:
             passages.move(store, kept, title, passage)
             if kept.segment is None:
                 passages.give_vectors(store, [id], segment)
+
+    def _note_engines(self) -> None:
+        """Add what has encoded passages to what the index says of itself."""
+        settings = self.store.settings
+        known, used = _engines(settings.declaration), _engines(self._encoder.declaration)
+        if not used <= known:
+            declaration = {**settings.declaration, "engines": [*sorted(known | used)]}
+            self.store.save(replace(settings, declaration=declaration))
 
     def _write(self, ids: list[int], hashes: list[str]) -> SegmentRow:
         """A segment file, durable and in no manifest yet; ids ascend."""
@@ -363,6 +373,11 @@ class Batch:
                 self._opened.clear()
             self._opened[id] = Segment.open(self.store.index, row)
         return self._opened[id]
+
+
+def _engines(declaration: Mapping[str, Json]) -> set[str]:
+    names = declaration.get("engines")
+    return set(map(str, names)) if isinstance(names, list) else set()
 
 
 def text_hash(encoded: str) -> str:

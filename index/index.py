@@ -295,7 +295,7 @@ def _load(store: Store, model: str | None, pooling: str | None) -> Encoder:
 def _tried(model: str | None, pooling: str | None) -> Encoder:
     """The encoder for a new index: one that is not there, or cannot run, makes none."""
     encoder = Encoder.load(model or Options().model, pooling)
-    encoder.encode_passages(["a"])
+    encoder.encode_queries(["a"])
     return encoder
 
 

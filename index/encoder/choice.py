@@ -99,7 +99,7 @@ def _samples(tokenizer: Tokenizer, declaration: Declaration) -> tuple[Batch, Bat
     """
     files = sorted(file for file in (SAMPLE / "documents").rglob("*") if file.is_file())
     text = "\n".join(file.read_text("utf-8") for file in files)
-    made = []
+    made: list[Batch] = []
     for offset, (count, width) in enumerate((_OBSERVED, _TESTED)):
         size = width * _CHARACTERS
         starts = np.linspace(offset * size // 2, len(text) - size, count, dtype=int)

@@ -112,12 +112,13 @@ class Encoder:
         And what a few short texts, a query, are encoded by on a CPU (numpy or torch), and the
         engines that have encoded passages.
         """
+        engines: list[Json] = [*sorted(self._used)]
         return {
             "model": self.name,
             "revision": self._source.revision,
             "queries": "numpy" if self._runs_in_numpy else "torch",
             **self._declared.describe(),
-            "engines": sorted(self._used),
+            "engines": engines,
         }
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
