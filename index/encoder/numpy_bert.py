@@ -274,7 +274,8 @@ class _Grid(NamedTuple):
     @classmethod
     def of(cls, mask: NDArray[np.bool_]) -> "_Grid":
         """Of the tokens of a mask [b, t]."""
-        return cls(*mask.shape, None if mask.all() else np.flatnonzero(mask))
+        rows, columns = mask.shape
+        return cls(rows, columns, None if mask.all() else np.flatnonzero(mask))
 
     def spread(self, tokens: Vectors) -> Vectors:
         """[n, d] -> [b, t, d], zeros where padding stands."""
