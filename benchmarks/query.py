@@ -1,6 +1,6 @@
 """A cold query, and many at once, beside sentence-transformers with FAISS.
 
-    python benchmarks/query.py COLLECTION --index FOLDER [--passages 100000] [--runs 10] [--queries 100]
+    python benchmarks/query.py COLLECTION --index FOLDER [--passages 100000] [--queries 100]
 
 COLLECTION is a folder in BEIR's layout. Its index, and one of --passages made from that
 (`enlarged.py`: real text, real vectors plus noise), are made in FOLDER and used again.
@@ -10,9 +10,10 @@ three of the peer's, and the highest resident memory. The peer is a script that 
 and a flat float32 index of the same vectors, encodes, searches, and prints ten passages that it
 gets from the same SQLite file: less than the command does, which searches by words, too.
 
-Many: queries/s of the collection's judged questions, --queries of them, through `Searcher.search` one at a time, and
-through `search_many`; by vectors, by words, and by both. The peer encodes them as one list and
-searches them as one matrix.
+Many: queries/s of the first --queries judged questions through `Searcher.search` one at a time, and
+together through `search_many`, which chooses and encodes sentences of each hit for its snippet, and
+`rank_documents`, which `eval` calls and which does not; by vectors, by words, and by both. The peer
+encodes them as one list and searches them as one matrix.
 """
 
 import argparse

@@ -183,54 +183,64 @@ class NumpyBert:
         return weights @ hidden, maximum
 
     def forward(self, batch: Batch) -> Vectors:
-        """`last_hidden_state`, [b, t, d]."""
-        return self._hidden(batch, None).reshape(*batch.ids.shape, -1)
+        """`last_hidden_state`, [b, t, d]; zeros where padding stands."""
+        return _Grid.of(batch.mask).spread(self._hidden(batch, None))
 
     def _hidden(self, batch: Batch, places: NDArray[np.int64] | None) -> Vectors:
-        """`last_hidden_state`: of all tokens, [b * t, d], or of one of each text, [b, d]."""
-        rows, width = batch.ids.shape
-        hidden = self._rows("word_embeddings", batch.ids) + self._rows(
-            "position_embeddings", self._positions(batch.ids)
-        )
+        """`last_hidden_state`: of all tokens but the padding, [n, d], or of one a text, [b, d]."""
+        mask, ids = batch.mask, batch.ids
+        hidden = self._rows("word_embeddings", ids[mask])
+        hidden += self._rows("position_embeddings", self._positions(ids)[mask])
         if "token_type_embeddings" in self._family.tables:
-            hidden += self._rows("token_type_embeddings", batch.types)
-        # All tokens in one matrix: NumPy multiplies a stack of small ones one after the other.
-        hidden = standardize(hidden.reshape(rows * width, -1), *self._norm, self._epsilon)
+            hidden += self._rows("token_type_embeddings", batch.types[mask])
+        hidden = standardize(hidden, *self._norm, self._epsilon)
         # Added to the scores before softmax: e^-1e30 is 0.
-        hide = np.where(batch.mask, np.float32(0), np.float32(-1e30))[:, None, None, :]
+        hide = np.where(mask, np.float32(0), np.float32(-1e30))[:, None, None, :]
+        grid = _Grid.of(mask)
         with one_thread():
             for layer in self._layers[:-1]:
-                hidden = self._apply(layer, hidden, hidden, hide)
-            asked = hidden
+                hidden = self._apply(layer, hidden, grid, hidden, grid, hide)
+            asked, asked_grid = hidden, grid
             if places is not None:
-                asked = hidden.reshape(rows, width, -1)[np.arange(rows), places]
-            return self._apply(self._layers[-1], asked, hidden, hide)
+                rows = np.arange(len(mask))
+                asked = grid.spread(hidden)[rows, places]
+                asked_grid = _Grid(len(mask), 1, None)
+            return self._apply(self._layers[-1], asked, asked_grid, hidden, grid, hide)
 
     def _positions(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         if not self._family.counts_from_padding:
-            return np.arange(ids.shape[1])
+            return np.broadcast_to(np.arange(ids.shape[1]), ids.shape)
         # The padding token has the place of its own id, those after it go on counting.
         real = ids != self._padding
         places: NDArray[np.int64] = real.cumsum(axis=1) * real + self._padding
         return places
 
-    def _apply(self, layer: _Layer, asked: Vectors, hidden: Vectors, hide: Vectors) -> Vectors:
-        """One layer's output for the tokens `asked` [b * s, d], over all, `hidden` [b * t, d]."""
-        rows, size = len(hide), hidden.shape[1]
+    def _apply(
+        self,
+        layer: _Layer,
+        asked: Vectors,
+        asked_grid: "_Grid",
+        hidden: Vectors,
+        grid: "_Grid",
+        hide: Vectors,
+    ) -> Vectors:
+        """One layer's output for the tokens `asked` [m, d], which look at all, `hidden` [n, d]."""
+        size = hidden.shape[1]
 
-        def heads(tokens: Vectors, pair: _Pair) -> Vectors:  # [b, heads, s or t, d / heads]
-            split = _linear(tokens, pair).reshape(rows, -1, self._heads, size // self._heads)
+        def heads(tokens: Vectors, pair: _Pair, of: _Grid) -> Vectors:  # [b, heads, t, d / heads]
+            split = of.spread(_linear(tokens, pair))
+            split = split.reshape(of.rows, of.columns, self._heads, size // self._heads)
             return split.transpose(0, 2, 1, 3)
 
-        query, key = heads(asked, layer.query), heads(hidden, layer.key)
+        query, key = heads(asked, layer.query, asked_grid), heads(hidden, layer.key, grid)
         scores: Vectors = query @ key.transpose(0, 1, 3, 2)
         scores *= np.float32((size // self._heads) ** -0.5)
         scores += hide
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        mixed: Vectors = scores @ heads(hidden, layer.value)
-        mixed = mixed.transpose(0, 2, 1, 3).reshape(-1, size)
+        mixed: Vectors = scores @ heads(hidden, layer.value, grid)
+        mixed = asked_grid.gathered(mixed.transpose(0, 2, 1, 3).reshape(-1, size))
 
         attended = _linear(mixed, layer.output)
         attended += asked
@@ -246,6 +256,37 @@ class NumpyBert:
 
     def _rows(self, table: str, indices: NDArray[np.int64]) -> Vectors:
         return self._weights.rows(f"{self._prefix}embeddings.{table}.weight", indices)
+
+
+class _Grid(NamedTuple):
+    """Where tokens stand in `rows` texts of `columns` places; `at` None is: everywhere.
+
+    All but the attention of tokens to each other is done for those alone that are no padding, in
+    one matrix: NumPy multiplies a stack of small ones one after the other.
+    """
+
+    rows: int
+    columns: int
+    at: NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> "_Grid":
+        """Of the tokens of a mask [b, t]."""
+        rows, columns = mask.shape
+        return cls(rows, columns, None if mask.all() else np.flatnonzero(mask))
+
+    def spread(self, tokens: Vectors) -> Vectors:
+        """[n, d] -> [b, t, d], zeros where padding stands."""
+        size = tokens.shape[1]
+        if self.at is not None:
+            spread = np.zeros((self.rows * self.columns, size), np.float32)
+            spread[self.at] = tokens
+            tokens = spread
+        return tokens.reshape(self.rows, self.columns, size)
+
+    def gathered(self, places: Vectors) -> Vectors:
+        """[b * t, d] -> [n, d]."""
+        return places if self.at is None else places[self.at]
 
 
 def _linear(values: Vectors, pair: _Pair) -> Vectors:

@@ -94,6 +94,8 @@ class Weights:
             start += values.size
             self._convert(name, values.reshape(-1), part)
             arrays[name] = part.reshape(values.shape)
+        if hasattr(mmap, "MADV_DONTNEED"):  # the halves are read again where they are asked for
+            self._map.madvise(mmap.MADV_DONTNEED)
         return arrays
 
     def rows(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.float32]:
