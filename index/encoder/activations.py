@@ -12,6 +12,9 @@ from ..errors import ModelError
 Floats: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Callable[[Floats], Floats]
 
+# So many numbers at once, whose steps find each other's results in the cache: a third of the time.
+_IN_CACHE = 1 << 15
+
 # Numerator and denominator of erf(x) ~ x P(x^2) / Q(x^2) on [-4, 4], highest power first: the
 # minimax fit that Eigen and XLA use for float32 (a few units in the last place off).
 _ERF_P = (
@@ -52,11 +55,15 @@ def erf(x: Floats) -> Floats:
 
 def gelu(x: Floats) -> Floats:
     """x Phi(x), with the exact normal distribution function (Hendrycks and Gimpel, 2016)."""
-    value = erf(x * np.float32(0.7071067811865476))
-    value += 1
-    value *= x
-    value *= np.float32(0.5)
-    return value
+    flat = np.ascontiguousarray(x).reshape(-1)
+    values = np.empty_like(flat)
+    for start in range(0, len(flat), _IN_CACHE):
+        part = flat[start : start + _IN_CACHE]
+        value = erf(part * np.float32(0.7071067811865476))
+        value += 1
+        value *= part
+        np.multiply(value, np.float32(0.5), out=values[start : start + _IN_CACHE])
+    return values.reshape(x.shape)
 
 
 def gelu_tanh(x: Floats) -> Floats:

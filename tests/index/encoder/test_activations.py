@@ -9,7 +9,7 @@ import torch
 from clsearch.index.encoder.activations import HIDDEN_ACTIVATIONS, TORCH_ACTIVATIONS, erf
 
 VALUES = np.concatenate(
-    [np.linspace(-12, 12, 20_001), [0.0, -0.0, 1e-30, -1e-8, 1e30, -1e30]]
+    [np.linspace(-12, 12, 40_001), [0.0, -0.0, 1e-30, -1e-8, 1e30, -1e30]]
 ).astype(np.float32)
 
 
