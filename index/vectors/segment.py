@@ -184,6 +184,9 @@ class Segment:
                     np.zeros(len(queries), np.bool_),
                 )
             scores, places = self._ask(queries, wanted)
+            if not len(gone) and places.min() >= 0:
+                enough = np.ones(len(queries), np.bool_)
+                break
             alive = places >= 0
             if len(gone):
                 alive &= ~np.isin(places, gone)
@@ -192,6 +195,9 @@ class Segment:
             if enough.all() or not len(gone):
                 break
             wanted *= 2
+        # FAISS has sorted them, but for equal scores and for what is dropped.
+        if (scores[:, 1:] < scores[:, :-1]).all():
+            return scores[:, :found], places[:, :found], enough
         order = np.lexsort((places, -scores), axis=1)[:, :found]
         return (
             np.take_along_axis(scores, order, axis=1),
@@ -243,6 +249,8 @@ def pad(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Widen results `[n, m <= k]` to `[n, k]`: score -inf, id -1."""
     n, m = scores.shape
+    if m == k and ids is not None:
+        return scores, ids
     wide_scores = np.full((n, k), -np.inf, np.float32)
     wide_ids = np.full((n, k), -1, np.int64)
     if ids is not None:
