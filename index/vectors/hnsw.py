@@ -4,6 +4,7 @@ FAISS's `IndexHNSW` (Malkov and Yashunin, 2016) without its storage, which is th
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import faiss as typed
@@ -43,6 +44,10 @@ def search(
     index: Any, queries: NDArray[np.float32], k: int, effort: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Scores and places `[n, k]`, with an efSearch of `effort`. Place -1 where fewer were met."""
-    parameters = faiss.SearchParametersHNSW(efSearch=effort)
-    scores, places = index.search(queries, k, params=parameters)
+    scores, places = index.search(queries, k, params=_parameters(effort))
     return scores, places
+
+
+@lru_cache(256)
+def _parameters(effort: int) -> Any:
+    return faiss.SearchParametersHNSW(efSearch=effort)

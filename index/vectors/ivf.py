@@ -9,6 +9,7 @@ FAISS's own reader copies them.
 import math
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import faiss as typed
@@ -24,6 +25,8 @@ PER_LIST = 40  # vectors a list's centroid is trained from
 ROUNDS = 8  # of k-means: more changed recall by less than 0.002
 BLOCK = 32  # vectors that FAISS packs together
 ALIGNED = 64
+GRAPH_FROM = 1024  # lists; fewer are compared as fast
+NEIGHBOURS, EF_CONSTRUCTION, EF_SEARCH = 16, 100, 40  # of that graph
 
 # Bytes of FAISS's index without its lists, number of lists; then size, room and offset of each.
 HEAD = struct.Struct("<QQ")
@@ -52,8 +55,7 @@ def build(
     index.cp.niter, index.cp.seed, index.cp.spherical = ROUNDS, SEED, True
     index.cp.max_points_per_centroid, index.cp.min_points_per_centroid = PER_LIST, 1
     index.train(sample)
-    # Before it holds vectors: what FAISS can write and read again.
-    bare = faiss.serialize_index(index).tobytes()
+    bare = _written_bare(index)
     for vectors in chunks:
         index.add(vectors)
     inverted = faiss.downcast_InvertedLists(index.invlists)
@@ -72,6 +74,25 @@ def build(
             ids = np.zeros(space, "<i8")
             ids[:held] = faiss.rev_swig_ptr(inverted.get_ids(list), held)
             yield codes.tobytes() + ids.tobytes()
+
+
+def _written_bare(index: Any) -> bytes:
+    """An index that is trained and holds no vector yet, as FAISS can write it and read it again.
+
+    Who searches finds the next of many centroids by a graph: that takes a third of the time of
+    comparing with 4,096, which is most of a search. Vectors are put into lists by comparing.
+    """
+    centroids = index.quantizer
+    if index.nlist < GRAPH_FROM:
+        written: bytes = faiss.serialize_index(index).tobytes()
+        return written
+    graph = faiss.IndexHNSWFlat(index.d, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction, graph.hnsw.efSearch = EF_CONSTRUCTION, EF_SEARCH
+    graph.add(centroids.reconstruct_n(0, index.nlist))
+    index.quantizer = graph
+    written = faiss.serialize_index(index).tobytes()
+    index.quantizer = centroids
+    return written
 
 
 def read(memory: NDArray[np.uint8], vectors: Any) -> Any:
@@ -109,7 +130,12 @@ def search(
 
     Place -1 where those hold fewer.
     """
-    base = faiss.IVFRaBitQSearchParameters(nprobe=effort)
-    parameters = faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)
-    scores, places = index.search(queries, k, params=parameters)
+    scores, places = index.search(queries, k, params=_parameters(effort, factor))
     return scores, places
+
+
+@lru_cache(256)
+def _parameters(effort: int, factor: float) -> Any:
+    """Made once: that takes a tenth of the time of a search."""
+    base = faiss.IVFRaBitQSearchParameters(nprobe=effort)
+    return faiss.IndexRefineSearchParameters(k_factor=factor, base_index_params=base)

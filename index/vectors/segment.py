@@ -16,7 +16,8 @@ from .ids import Ids
 from .kinds import HNSW_FP16, IVF_RABITQ, Kind
 from .plan import Plan
 
-# What is tuned is tuned for ten; for more, fewer candidates each are as good: docs/vectors.md.
+# What is tuned is tuned for ten: as many candidates for fewer; for more, fewer for each of them, by
+# the fourth root.
 TUNED_FOR = 10
 # Candidates beyond this share of all vectors cost as much as all: then all are compared.
 MOST = 1 / 4
@@ -177,13 +178,13 @@ class Segment:
         wanted = -(-found * total // (total - len(gone)))
         while True:
             if wanted > MOST * total:
-                none = np.zeros((len(queries), found))
-                return (
-                    none.astype(np.float32),
-                    none.astype(np.int64),
-                    np.zeros(len(queries), np.bool_),
-                )
+                shape = (len(queries), found)
+                none = np.zeros(len(queries), np.bool_)
+                return np.zeros(shape, np.float32), np.zeros(shape, np.int64), none
             scores, places = self._ask(queries, wanted)
+            if not len(gone) and places.min() >= 0:
+                enough = np.ones(len(queries), np.bool_)
+                break
             alive = places >= 0
             if len(gone):
                 alive &= ~np.isin(places, gone)
@@ -192,6 +193,9 @@ class Segment:
             if enough.all() or not len(gone):
                 break
             wanted *= 2
+        # FAISS has sorted them, but for equal scores and for what is dropped.
+        if (scores[:, 1:] < scores[:, :-1]).all():
+            return scores[:, :found], places[:, :found], enough
         order = np.lexsort((places, -scores), axis=1)[:, :found]
         return (
             np.take_along_axis(scores, order, axis=1),
@@ -205,8 +209,9 @@ class Segment:
         kind = self.kind
         if kind.structure == HNSW_FP16:
             return hnsw.search(self._structure, queries, wanted, max(kind.effort, wanted * 3 // 2))
-        factor = kind.refine * min(1.0, TUNED_FOR / wanted) ** 0.5
-        return ivf.search(self._structure, queries, wanted, kind.effort, max(factor, 2.0))
+        share = TUNED_FOR / wanted
+        factor = max(kind.refine * (share if share > 1 else share**0.25), 2.0)
+        return ivf.search(self._structure, queries, wanted, kind.effort, factor)
 
 
 def _nearest(
@@ -243,6 +248,8 @@ def pad(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Widen results `[n, m <= k]` to `[n, k]`: score -inf, id -1."""
     n, m = scores.shape
+    if m == k and ids is not None:
+        return scores, ids
     wide_scores = np.full((n, k), -np.inf, np.float32)
     wide_ids = np.full((n, k), -1, np.int64)
     if ids is not None:

@@ -13,7 +13,7 @@ from clsearch.index import vectors
 from clsearch.index.errors import IndexDamaged, IndexMismatch
 from clsearch.index.files import segment_path
 from clsearch.index.types import SegmentRow
-from clsearch.index.vectors import Kind, Segment, flat, kinds, recall
+from clsearch.index.vectors import Kind, Segment, flat, ivf, kinds, recall
 
 NONE = np.array([], np.int64)
 COUNT, DIMENSION, CENTRES = 6000, 48, 60
@@ -223,6 +223,21 @@ def test_a_kind_of_a_newer_version(tmp_path: Path) -> None:
         newer = SegmentRow("a", text, 50, DIMENSION, row.bytes, row.sha256, "1", "f")
         with pytest.raises(IndexMismatch, match=text):
             Segment.open(tmp_path, newer)
+
+
+def test_many_lists_are_found_by_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same candidates as where the centroids are compared, nearly."""
+    stacked, ids = clustered(COUNT, 1), np.arange(COUNT, dtype=np.int64)
+    rows = [written(tmp_path, KINDS[0], ids, stacked, "compared")]
+    monkeypatch.setattr(ivf, "GRAPH_FROM", 1)
+    rows.append(written(tmp_path, KINDS[0], ids, stacked, "graph"))
+    assert rows[0].bytes < rows[1].bytes
+    opened = [Segment.open(tmp_path, row) for row in rows]
+    queries = clustered(200, 14)
+    truth = exact(stacked, ids, queries, 10)[1]
+    shares = [share(one.search(queries, 10, NONE)[1], truth) for one in opened]
+    assert min(shares) > 0.97
+    assert abs(shares[0] - shares[1]) < 0.01
 
 
 def test_an_unlinked_segment_still_answers(tmp_path: Path) -> None:
