@@ -53,7 +53,8 @@ STYLES = {"seconds": "-", "memory": "-", "disk": "-", "lexical": ":", "dense": "
 
 Figures = dict[str, float]
 Ask = Callable[[Any], object]
-Engine = Callable[[Path, list[str], Path], Figures]
+Vectors = NDArray[np.float32]
+Engine = Callable[[Path, list[str], Vectors, Path], Figures]
 
 
 def size(path: Path) -> float:
@@ -73,7 +74,7 @@ def median(ask: Ask, queries: Sequence[Any]) -> float:
     return statistics.median(times)
 
 
-def stored_vectors(index: Path) -> NDArray[np.float32]:
+def stored_vectors(index: Path) -> Vectors:
     """All vectors of an index, [n, d]."""
     with Snapshot.open(index) as snapshot:
         parts = []
@@ -83,7 +84,7 @@ def stored_vectors(index: Path) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def clsearch(index: Path, queries: list[str], folder: Path) -> Figures:
+def clsearch(index: Path, queries: list[str], asked: Vectors, folder: Path) -> Figures:
     """A searcher over the index: ms in each mode, MB."""
     encoder = Encoder.load()
     encoder.encode_queries(queries[:1])
@@ -101,12 +102,11 @@ def clsearch(index: Path, queries: list[str], folder: Path) -> Figures:
     }
 
 
-def faiss_flat(index: Path, queries: list[str], folder: Path) -> Figures:
+def faiss_flat(index: Path, queries: list[str], asked: Vectors, folder: Path) -> Figures:
     """FAISS's exact scan of float32."""
     import faiss
 
     faiss.omp_set_num_threads(1)
-    asked = Encoder.load().encode_queries(queries)[:, None]
     before, stored = grown.memory("VmRSS"), stored_vectors(index)
     began = time.perf_counter()
     made = faiss.IndexFlatIP(stored.shape[1])
@@ -116,17 +116,16 @@ def faiss_flat(index: Path, queries: list[str], folder: Path) -> Figures:
     faiss.write_index(made, str(folder / "flat.faiss"))
     return {
         "seconds": seconds,
-        "dense": median(lambda query: made.search(query, DEPTH), asked),
+        "dense": median(lambda query: made.search(query[None], DEPTH), asked),
         "memory": grown.memory("VmRSS") - before,
         "disk": size(folder / "flat.faiss"),
     }
 
 
-def hnswlib(index: Path, queries: list[str], folder: Path) -> Figures:
+def hnswlib(index: Path, queries: list[str], asked: Vectors, folder: Path) -> Figures:
     """hnswlib, made and asked on one thread."""
     import hnswlib
 
-    asked = Encoder.load().encode_queries(queries)
     before, stored = grown.memory("VmRSS"), stored_vectors(index)
     made = hnswlib.Index("ip", stored.shape[1])
     made.init_index(len(stored), ef_construction=200, M=16)
@@ -145,7 +144,7 @@ def hnswlib(index: Path, queries: list[str], folder: Path) -> Figures:
     }
 
 
-def bm25s(index: Path, queries: list[str], folder: Path) -> Figures:
+def bm25s(index: Path, queries: list[str], asked: Vectors, folder: Path) -> Figures:
     """bm25s with English stems, asked from its memory-mapped files."""
     import bm25s
     import Stemmer
@@ -223,6 +222,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     texts = beir.read_queries(arguments.collection)
     queries = [texts[query] for query in beir.read_qrels(arguments.collection, "test")][:QUERIES]
+    asked = Encoder.load().encode_queries(queries)
     found: dict[str, dict[int, Figures]] = {engine: {} for engine in ENGINES}
     columns = ("seconds", "lexical", "dense", "hybrid", "encode", "memory", "disk")
     print(f"{'passages':>9}  {'engine':<10}" + "".join(f"  {column:>9}" for column in columns))
@@ -242,7 +242,7 @@ def main() -> None:
                     tempfile.TemporaryDirectory() as own,
                     multiprocessing.get_context("spawn").Pool(1) as process,
                 ):
-                    figures = process.apply(run, (index, queries, Path(own)))
+                    figures = process.apply(run, (index, queries, asked, Path(own)))
                 if engine == "clsearch":
                     figures["seconds"] = first["cpu"] - first["encoding"]
                 found[engine][passages] = figures

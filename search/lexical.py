@@ -17,12 +17,14 @@ from .query import Query
 
 Ids = NDArray[np.int64]
 
-# The cost of BM25 grows with the postings of the query's terms. Beyond so many, the most frequent
-# terms find no passages of their own, where the rarer ones find enough: they only score again the
-# best of those. Down to 200 nDCG@10 on SciFact does not fall; at 5,000 it takes a third of the time
-# over 200,000 passages (benchmarks/postings.py).
-MOST_POSTINGS = 5_000
-SCORED_AGAIN = 1_000
+# FTS5's time grows with the postings of a query's terms. Beyond so many, or so large a share of the
+# passages, only the rarest find passages; the others score again the best of those.
+# benchmarks/lexical.py measures what that saves, and that nDCG@10 does not fall.
+MOST_POSTINGS = 20_000
+SHARE = 25  # one of so many passages
+ALONE = 50  # terms with one of so many of those postings find passages without a second term
+PAIRED = 16  # terms at most: each two of them are looked for
+SCORED_AGAIN = 200
 
 
 class Lexical:
@@ -51,15 +53,38 @@ class Lexical:
         k = min(k, sys.maxsize)  # SQLite's largest number, too
         if not self._known or (allowed is not None and not len(allowed)):
             return []
+        most = max(MOST_POSTINGS, self._passages // SHARE)
+        if self._postings[-1] > most:
+            found = self._paired(most, max(k, SCORED_AGAIN), allowed)
+            if len(found) >= k:
+                return self._scored(passage for passage, _ in found)[:k]
         # Where they find too few, twice the postings are allowed: all rounds together cost no more
         # than twice the last.
-        most = MOST_POSTINGS
         while (leading := max(1, bisect_right(self._postings, most))) < len(self._known):
             found = self._match(self._known[:leading], max(k, SCORED_AGAIN), allowed)
             if len(found) >= k:
                 return self._scored(passage for passage, _ in found)[:k]
             most = max(2 * most, self._postings[leading])
         return self._match(self._known, k, allowed)
+
+    def _paired(self, most: int, k: int, allowed: Ids | None) -> list[tuple[int, float]]:
+        """The `k` best by the rarest terms, up to `most` postings, of passages with two of them.
+
+        Or with one that is in few passages. To find them costs FTS5 a tenth of what it costs to
+        rank all that have any of the terms.
+        """
+        rarest = self._known[: min(PAIRED, bisect_right(self._postings, most))]
+        alone = rarest[: bisect_right(self._postings, most // ALONE)]
+        each = [match_any(*self._parted([term])) for term in rarest]
+        either = each[: len(alone)]
+        for place, term in enumerate(each[:-1], start=1):
+            either.append(f"({term} AND ({' OR '.join(each[place:])}))")
+        if not either:
+            return []
+        found = self._snapshot.matched(self._without_excluded(" OR ".join(either)))
+        if allowed is not None:
+            found = np.intersect1d(found, allowed, assume_unique=True)
+        return self._match(rarest, k, found) if len(found) else []
 
     def scores(self, passages: Sequence[int]) -> dict[int, float]:
         """Passage id -> BM25, of those of these passages that have any of the terms."""
@@ -106,7 +131,10 @@ class Lexical:
         return words, [term for term in known if term not in self.weights]
 
     def _match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> list[tuple[int, float]]:
-        expression = match_any(*self._parted(terms))
-        if self._excluded:
-            expression = f"({expression}) NOT ({' OR '.join(self._excluded)})"
+        expression = self._without_excluded(match_any(*self._parted(terms)))
         return self._snapshot.match(expression, k, allowed)
+
+    def _without_excluded(self, expression: str) -> str:
+        if not self._excluded:
+            return expression
+        return f"({expression}) NOT ({' OR '.join(self._excluded)})"

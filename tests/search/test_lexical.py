@@ -212,6 +212,38 @@ def test_the_bound_leaves_as_many_as_there_are(
         assert Lexical(snapshot, query).search(5, allowed) == inside[:5]
 
 
+def test_the_best_have_several_of_the_rarer_words(
+    make_index: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the bound finds nearly all of the ten best of all, each with the score that it has there.
+
+    400 passages of words as frequent as in running text (Zipf's law), 40 questions of six words.
+    """
+    generator = np.random.default_rng(8)
+    odds = 1 / np.arange(1, 301)
+    odds /= odds.sum()
+    words = np.array([f"word{n}" for n in range(300)])
+    index = make_index(
+        {str(n): " ".join(generator.choice(words, 30, p=odds)) for n in range(400)},
+    )
+    shared = []
+    with Snapshot.open(index) as snapshot:
+        for _ in range(40):
+            query = plain(" ".join(generator.choice(words, 6, replace=False, p=odds)))
+            expected = Lexical(snapshot, query).search(400)
+            with monkeypatch.context() as patched:
+                patched.setattr(lexical, "MOST_POSTINGS", 150)
+                patched.setattr(lexical, "SCORED_AGAIN", 40)
+                bounded = Lexical(snapshot, query)
+                assert sum(bounded.frequencies.values()) > 150
+                found = bounded.search(10)
+            assert len(found) == 10
+            assert set(found) <= set(expected)
+            assert found == sorted(found, key=lambda one: (-one[1], one[0]))
+            shared.append(len(set(found) & set(expected[:10])))
+    assert np.mean(shared) > 9.3
+
+
 def test_what_the_bound_costs_where_there_are_too_few(
     mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
