@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11+, pip and a package registry; they make their own .venv.
+# `make demo`, `make test` and `make bench` need Python 3.11+, pip and a package registry; they make their own .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,10 @@ INSTALL := rm -rf build && $(BIN)/pip install -q --no-build-isolation -c constra
 CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICENSE \
 	$(shell find index search data -type f ! -path '*/__pycache__/*')
 
-.PHONY: demo test clean
+# What `make bench` measures with: a folder in BEIR's layout.
+COLLECTION ?= ../shared/eval/scifact
+
+.PHONY: demo test bench clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/clsearch demo
@@ -19,6 +22,10 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
 	$(BIN)/pytest -n auto
+
+# Everything that this machine can measure, in under 30 minutes: docs/benchmarks.md.
+bench: $(VENV)/bench.stamp
+	$(BIN)/python benchmarks $(COLLECTION)
 
 $(VENV)/base.stamp: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("clsearch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
@@ -32,6 +39,10 @@ $(VENV)/demo.stamp: $(VENV)/base.stamp $(CODE)
 
 $(VENV)/test.stamp: $(VENV)/base.stamp $(CODE)
 	$(INSTALL) '.[test]'
+	touch $@
+
+$(VENV)/bench.stamp: $(VENV)/base.stamp $(CODE)
+	$(INSTALL) '.[bench]'
 	touch $@
 
 clean:

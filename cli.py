@@ -6,17 +6,18 @@ Exit codes: 0 found or done, 1 nothing found, 2 wrong use or failure, 130 interr
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -31,6 +32,7 @@ from .printing import (
     print_json,
     print_line,
     print_passages,
+    print_question,
     print_report,
     progress_line,
     say,
@@ -43,7 +45,13 @@ MODES = ("hybrid", "dense", "lexical")
 GROUPS = ("passage", "document")
 NOTHING, FAILED, INTERRUPTED = 1, 2, 130
 STDIN = "-"
+QUERIES = {
+    "numpy": "encoded by numpy",
+    "torch": "encoded by torch, which takes seconds to load: no BERT, RoBERTa or DistilBERT",
+}
+WRITING = f"{__package__}.index.index"  # the module that all commands which write import
 EMBED_BATCH = 256
+ASKED_TOGETHER = 256
 
 DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
@@ -275,7 +283,15 @@ def add_stdin(index: Index) -> SyncReport:
 
 
 @cli.command()
-@click.argument("query", nargs=-1, required=True)
+@click.argument("query", nargs=-1)
+@click.option(
+    "--queries",
+    "file",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="In place of QUERY: a file of queries, one a line, or - for standard input. They are "
+    "answered many at once; --json prints an object a line.",
+)
 @k_option
 @mode_option
 @where_option
@@ -303,6 +319,7 @@ def add_stdin(index: Index) -> SyncReport:
 @json_option
 def search(
     query: tuple[str, ...],
+    file: IO[bytes] | None,
     k: int,
     mode: Any,
     where: str | None,
@@ -322,30 +339,49 @@ def search(
 
     A query that begins with a minus stands behind two of them: clsearch search -- '-wireless reset'
     """
+    if bool(query) == bool(file):
+        raise click.UsageError("give a QUERY, or --queries FILE")
+    if file is None:
+        # For a short text, threads of BLAS cost more than they do; NumPy asks when it is imported.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .search import Searcher
 
-    text = " ".join(query)
     searcher = Searcher.open(existing_index(index_path))
-    started = time.perf_counter()
-    answer = searcher.answer(
-        text,
-        k,
-        mode,
-        where=where,
-        rerank=rerank,
-        min_score=min_score,
-        group=group or ("passage" if as_json else "document"),
-    )
-    asked: dict[str, Any] = {"query": text, "mode": mode}
-    if as_json and explain:
-        asked["explanation"] = dict(answer.explanation)
-    print_hits(answer.hits, asked, started, as_json, explain)
-    if explain and not as_json:
-        for line in explained(answer.explanation):
-            print_line(line)
-    if not answer.hits:
-        nothing_found(min_score, answer.explanation)
+    found = False
+    for texts in [[" ".join(query)]] if file is None else batches_of_lines(file):
+        started = time.perf_counter() if file is None else None
+        answers = searcher.answer_many(
+            texts,
+            k,
+            mode,
+            where=where,
+            rerank=rerank,
+            min_score=min_score,
+            group=group or ("passage" if as_json else "document"),
+        )
+        for text, answer in zip(texts, answers, strict=True):
+            if file is not None and not as_json:
+                print_question(text)
+            asked: dict[str, Any] = {"query": text, "mode": mode}
+            if as_json and explain:
+                asked["explanation"] = dict(answer.explanation)
+            print_hits(answer.hits, asked, started, as_json, explain)
+            if explain and not as_json:
+                for line in explained(answer.explanation):
+                    print_line(line)
+            if not answer.hits:
+                nothing_found(min_score, answer.explanation)
+            found = found or bool(answer.hits)
+    if not found:
         click.get_current_context().exit(NOTHING)
+
+
+def batches_of_lines(file: IO[bytes]) -> Iterator[list[str]]:
+    """The lines of a file that are not blank, a batch at a time."""
+    lines = (line.decode("utf-8", "replace").strip() for line in file)
+    texts = filter(None, lines)
+    while batch := list(islice(texts, ASKED_TOGETHER)):
+        yield batch
 
 
 @cli.command()
@@ -393,6 +429,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "pooling": declared.get("pooling"),
             "dimension": declared.get("dimension"),
             "prompts": {"query": "", "document": ""} | declared.get("prompts", {}),
+            "queries": declared.get("queries"),
             "engines": declared.get("engines", []),
             "fingerprint": snapshot.fingerprint,
             "generation": snapshot.generation,
@@ -410,6 +447,7 @@ def status(index_path: str | None, as_json: bool) -> None:
         "pooling": "+".join(facts["pooling"] or ["none"]),
         "prompts": ", ".join(f"{of} {text!r}" for of, text in facts["prompts"].items() if text)
         or "none",
+        "queries": QUERIES.get(facts["queries"], "not recorded; encode again to know"),
         "engines": "; ".join(facts["engines"]) or "none yet",
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
@@ -444,14 +482,29 @@ def remove(documents: tuple[str, ...], index_path: str | None, as_json: bool) ->
 
 
 @cli.command()
+@click.option(
+    "--kind",
+    type=click.Choice(("auto", "exact", "compact", "fast")),
+    default="auto",
+    show_default=True,
+    help="How vectors are searched: all compared, little memory, or most speed. "
+    "auto keeps the kind that the index has, else chooses by size.",
+)
+@click.option(
+    "--recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="SHARE",
+    help="How many of the ten best a compact or fast kind must find. "
+    "Default: 0.99 up to 200,000 passages, 0.98 above.",
+)
 @index_option
 @json_option
-def optimize(index_path: str | None, as_json: bool) -> None:
-    """Merge the vector segments and give free space back."""
+def optimize(kind: str, recall: float | None, index_path: str | None, as_json: bool) -> None:
+    """Merge the vector segments, build what makes them fast, and give free space back."""
     from .index import Index
 
     with Index.open(existing_index(index_path)) as opened:
-        report = opened.optimize()
+        report = opened.optimize(None if kind == "auto" else kind, recall)
     if as_json:
         print_json(asdict(report))
         return
@@ -461,19 +514,31 @@ def optimize(index_path: str | None, as_json: bool) -> None:
         f"{terminal.readable_size(report.bytes_before)}, became "
         f"{terminal.plural(report.segments, 'segment')}, {terminal.readable_size(report.bytes)}"
     )
+    measured = "" if report.recall is None else f"; recall@10 {report.recall:.3f}"
+    print_line(f"kind: {report.kind}{measured}")
 
 
 @cli.command()
 @click.option("--repair", is_flag=True, help="Mend what is damaged, from the text in the index.")
+@click.option(
+    "--recall",
+    "probes",
+    type=click.IntRange(1),
+    is_flag=False,
+    flag_value=200,
+    metavar="[N]",
+    help="Also measure recall@10, on N questions made of its passages; 200 without a number.",
+)
 @index_option
 @json_option
-def check(repair: bool, index_path: str | None, as_json: bool) -> None:
+def check(repair: bool, probes: int | None, index_path: str | None, as_json: bool) -> None:
     """Check that every file of the index is what was written.
 
     Without --repair nothing is changed. The exit code is 2 where damage is left.
     """
     from .index import Index
     from .index.check import check
+    from .index.check import recall as measure
 
     path = existing_index(index_path)
     repaired: tuple[str, ...] = ()
@@ -481,8 +546,12 @@ def check(repair: bool, index_path: str | None, as_json: bool) -> None:
         with Index.open(path) as opened:
             repaired = opened.repair().recovered
     problems = check(path)
+    audit: dict[str, object] = {}
+    if probes and not problems:
+        recall, advice = measure(path, probes)
+        audit = {"recall": {**asdict(recall), "advice": advice}}
     if as_json:
-        print_json({"index": str(path), "problems": problems, "repaired": repaired})
+        print_json({"index": str(path), "problems": problems, "repaired": repaired, **audit})
     else:
         for message in repaired:
             print_line(f"repaired: {message}")
@@ -490,6 +559,11 @@ def check(repair: bool, index_path: str | None, as_json: bool) -> None:
             print_line(f"damaged: {message}")
         if not problems:
             print_line("everything is as it was written")
+        if audit:
+            print_line(
+                f"recall@10 {recall.mean:.4f} ± {recall.error:.4f} on "
+                f"{terminal.plural(recall.queries, 'question')}" + (f": {advice}" if advice else "")
+            )
     if problems:
         raise IndexDamaged(
             f"{terminal.plural(len(problems), 'problem')} in the index at {str(path)!r}; "
@@ -715,7 +789,7 @@ def demo(as_json: bool) -> None:
     held = terminal.plural(report.added + report.updated + report.unchanged, "document")
     print_line(f"{held} of {folder}/ indexed in {seconds:.1f} s. Three questions:\n")
     for question, hits in answers:
-        click.echo(click.style(f"? {question}", bold=True), color=terminal.colours())
+        print_question(question)
         print_passages(hits)
     installed = shutil.which("clsearch")
     program = "clsearch" if installed else f"{shlex.quote(sys.executable)} -m clsearch"
@@ -729,9 +803,30 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    # What is imported makes many objects and no garbage; looking for some takes 10 ms of a search.
+    gc.set_threshold(100_000)
     try:
         cli(prog_name="clsearch")
     except OSError as error:  # what takes neither the help nor a message
         with suppress(OSError):
             say(f"clsearch: {explain_os_error(error)}")
         sys.exit(FAILED)
+    except SystemExit as end:
+        if not isinstance(end.code, int) or not {WRITING, "torch"}.isdisjoint(sys.modules):
+            raise
+        leave(end.code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without taking it apart.
+
+    Python would free one object after the other, a tenth of the time of a search; the system takes
+    all at once. Only where nothing was written and no torch runs: nothing waits to be finished but
+    what is printed.
+    """
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except OSError:  # nobody reads any more
+        code = code or FAILED
+    os._exit(code)

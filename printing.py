@@ -70,18 +70,27 @@ def print_report(path: Path, report: SyncReport, seconds: float, as_json: bool) 
 def print_hits(
     hits: Sequence[Hit],
     asked: dict[str, Any],
-    started: float,
+    started: float | None,
     as_json: bool,
     explain: bool = False,
 ) -> None:
-    """The answer to what was asked at `started`."""
+    """The answer to what was asked at `started`; None where many were asked together."""
     if as_json:
-        took = {"took_ms": round(1000 * (time.perf_counter() - started), 1)}
+        took = {} if started is None else {"took_ms": round(1000 * _since(started), 1)}
         print_json({**asked, **took, "hits": [hit.to_json(explain) for hit in hits]})
         return
     if hits and all(hit.weak for hit in hits):
         say("nothing here answers that well; what comes nearest:")
     print_passages(hits, explain)
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
+
+
+def print_question(text: str) -> None:
+    """A query above its hits."""
+    click.echo(click.style(f"? {terminal.safe(text)}", bold=True), color=terminal.colours())
 
 
 def nothing_found(min_score: float, explanation: Mapping[str, Any]) -> None:

@@ -27,6 +27,10 @@ SECONDS = 30.0
 # So many texts go to the encoder at once: enough for it to sort them by length.
 SLICE = 512
 
+# Segments stay open, so that passages which are there already can take their vectors, up to so many
+# bytes together.
+OPENED_BYTES = 64_000_000
+
 
 class EncoderLike(Protocol):
     """What an index asks of an encoder; `clsearch.Encoder` is one. Vectors are of unit length."""
@@ -156,9 +160,9 @@ class Batch:
         self._characters = 0
         self._since = time.monotonic()
 
-    def source(self, name: str) -> SourceRow | None:
-        """The row of a file as it will be."""
-        return self._sources.get(name) or sources.find(self.store, name)
+    def waiting_source(self, name: str) -> SourceRow | None:
+        """The row of a file that waits for the commit, None where none does."""
+        return self._sources.get(name)
 
     def new_source_id(self) -> int:
         """An id for a file that was never read."""
@@ -365,6 +369,8 @@ class Batch:
     def _segment(self, id: int) -> Segment:
         if id not in self._opened:
             row = manifest.live_segments(self.store)[id]
+            if row.bytes + sum(one.row.bytes for one in self._opened.values()) > OPENED_BYTES:
+                self._opened.clear()
             self._opened[id] = Segment.open(self.store.index, row)
         return self._opened[id]
 

@@ -77,8 +77,12 @@ def calibrate(store: Store, encoder: EncoderLike) -> None:
 def _measure(store: Store, encoder: EncoderLike) -> Calibration:
     asked = encoder.encode_queries(PROBES)
     with Snapshot.open(store.index) as snapshot:
-        segments = [Segment.open(store.index, row) for row in snapshot.segments]
-        cosines, _ = vectors.search(segments, asked, 1, snapshot.tombstones())
+        cosines = np.full((len(PROBES), 1), -np.inf, np.float32)
+        excluded = snapshot.tombstones()
+        for row in snapshot.segments:
+            # One at a time, so that no more than one is in memory.
+            segment = Segment.open(store.index, row)
+            cosines = np.maximum(cosines, vectors.search([segment], asked, 1, excluded)[0])
         coverages = [_best_coverage(snapshot, probe) for probe in PROBES]
     return Calibration(
         cosine=float(cosines.mean()),

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from . import vectors
 from .batch import text_hash
 from .errors import IndexDamaged
+from .files import verify_segment
 from .passages import encoded_texts
 from .store import documents, fulltext
 from .store.connection import connect_to_read, reading
 from .store.settings import check_current, read_settings
-from .store.snapshot import SEGMENT_COLUMNS, restored
+from .store.snapshot import SEGMENT_COLUMNS, Snapshot, restored
 from .types import Document, SegmentRow
-from .vectors import Segment
+from .vectors import Recall, Segment
+from .vectors.kinds import COMPACT_FROM, default_recall
 
 TABLES = ("settings", "sources", "documents", "passages", "segments", "tombstones")
 
@@ -56,6 +59,35 @@ def check(path: str | Path) -> tuple[str, ...]:
         return (str(error),)
 
 
+def recall(path: str | Path, passages: int) -> tuple[Recall, str]:
+    """recall@10 of the live index on so many questions, and what to do where it is too low.
+
+    The questions are made of its own passages (`vectors.Probes`), and go through the search that
+    all queries go through and a scan of all vectors. The advice is empty from a recall of
+    `kinds.default_recall` on, less twice its standard error, where few are flat. Raises
+    `IndexMissing`, `IndexMismatch`, `IndexDamaged`.
+    """
+    index = Path(path)
+    with Snapshot.open(index) as snapshot:
+        opened = [Segment.open(index, row) for row in snapshot.segments]
+        excluded = snapshot.tombstones()
+    probes = vectors.Probes(opened, excluded, passages)
+    found = probes.recall(lambda queries, k: vectors.search(opened, queries, k, excluded))
+    target = default_recall(sum(one.row.passages for one in opened))
+    if found.mean + 2 * found.error < target:
+        return found, (
+            f"below {target}: run `clsearch optimize --recall {target}`, which searches further; "
+            "`clsearch optimize --kind exact` finds all"
+        )
+    scanned = sum(one.row.passages for one in opened if one.kind.exact)
+    if scanned > COMPACT_FROM:
+        return found, (
+            f"every search compares with {scanned} passages one by one: `clsearch optimize` takes "
+            "them into a compact segment, which is faster"
+        )
+    return found, ""
+
+
 def examine(index: Path) -> Findings:
     """What is wrong with an index. Raises `IndexDamaged` where not even its tables can be read."""
     findings = Findings()
@@ -68,6 +100,7 @@ def examine(index: Path) -> Findings:
         _check_sources(connection, findings)
         _check_documents(connection, findings)
         _check_fulltext(connection, findings)
+        _check_terms(connection, findings)
         _check_manifest(connection, findings)
         gone = _check_segments(connection, index, findings)
     if gone:
@@ -229,6 +262,25 @@ def _check_fulltext(connection: sqlite3.Connection, findings: Findings) -> None:
     connection.rollback()
 
 
+def _check_terms(connection: sqlite3.Connection, findings: Findings) -> None:
+    """Whether `passages_terms` counts what the rows of the full-text table have."""
+    counts = fulltext.TermCounts()
+    connection.text_factory = lambda data: data.decode(errors="replace")
+    columns = ", ".join(f"CAST(coalesce(c{n}, '') AS TEXT)" for n in range(4))
+    for row in connection.execute(f"SELECT {columns} FROM passages_fts_content"):
+        counts.add(row)
+    rows = connection.execute("SELECT term, doc, written FROM passages_terms")
+    stored = {term: (doc, written) for term, doc, written in rows}
+    connection.text_factory = str
+    counted = {term: (doc, counts.written[term]) for term, doc in counts.doc.items()}
+    wrong = {term for term, _ in stored.items() ^ counted.items()}
+    if wrong:
+        findings.fulltext = True
+        findings.problems.append(
+            f"the table of terms counts {len(wrong)} of them wrong, {min(wrong)!r} among them"
+        )
+
+
 def _check_manifest(connection: sqlite3.Connection, findings: Findings) -> None:
     waiting = connection.execute("SELECT count(*) FROM passages WHERE segment IS NULL").fetchone()[
         0
@@ -262,6 +314,7 @@ def _check_segments(
     for segment, *columns in rows:
         row = SegmentRow(*columns)
         try:
+            verify_segment(index, row)
             ids = Segment.open(index, row).ids
         except FileNotFoundError:
             gone[segment] = row.name

@@ -40,6 +40,14 @@ class Calibration:
     last: int = 0
 
 
+def user_cache() -> Path:
+    """`$XDG_CACHE_HOME/clsearch`, else `~/.cache/clsearch`."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # A relative path is to be ignored: XDG Base Directory Specification.
+    base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    return base / "clsearch"
+
+
 def find_index(start: Path | None = None) -> Path | None:
     """The index that a command means: `$CLSEARCH_INDEX`, else the nearest `.clsearch/` at or above.
 

@@ -80,8 +80,9 @@ def _drop_what_refers_to_nothing(store: Store) -> None:
 
 def _rebuild_fulltext(store: Store) -> None:
     fulltext.clear(store.database)
+    store.terms.clear()
     for key in documents.keys(store):
-        document = documents.read(store, key)
+        document = documents.salvage(store, key)
         for row in passages.of_document(store, key):
             text = document.text[row.start : row.end]
             fulltext.write(store, row.id, document.title, row.heading, text)

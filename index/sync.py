@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from .batch import Batch, EncoderLike, Progress, Tally
@@ -22,6 +23,10 @@ SETTLED_NS = 2_000_000_000
 
 # So many characters of one file are held back until the file is known to be readable to its end.
 HELD_CHARACTERS = 16_000_000
+
+# So many files are looked up by one statement, and the documents of those that stayed counted: of
+# a run over many files of which none changed, asking for each is more than half.
+LOOKED_UP = 500
 
 
 def sync(
@@ -74,6 +79,7 @@ class _Run:
         self._total = total
         self._files = 0
         self._seen: set[int] = set()
+        self._kept: list[int] = []
 
     def _tell(self) -> None:
         if self._progress:
@@ -85,19 +91,23 @@ class _Run:
         """Read what changed below one source, and remove what vanished."""
         root = file_id(resolved(source), home)
         kept: list[str] = []
-        for item in walk(source, home):
-            if isinstance(item, Skipped):
-                self.tally.skipped.append(item)
-                kept.append(item.name)
-                continue
-            self._take_file(item, root)
-            self._files += 1
-            self._tell()
+        items = walk(source, home)
+        while some := list(islice(items, LOOKED_UP)):
+            known = sources.find(self.store, [item.id for item in some if isinstance(item, Found)])
+            for item in some:
+                if isinstance(item, Skipped):
+                    self.tally.skipped.append(item)
+                    kept.append(item.name)
+                    continue
+                self._take_file(item, root, known.get(item.id))
+                self._files += 1
+                self._tell()
+            self._count_kept()
         if self._prune:
             self._remove_vanished(root, home, kept)
 
-    def _take_file(self, found: Found, root: str) -> None:
-        row = self.batch.source(found.id)
+    def _take_file(self, found: Found, root: str, known: SourceRow | None) -> None:
+        row = self.batch.waiting_source(found.id) or known
         if row is None:
             row = SourceRow(self.batch.new_source_id(), found.id, root, None, found.size, None)
         elif row.id in self._seen:
@@ -135,7 +145,11 @@ class _Run:
         if row.hash == NO_TEXT:
             self.tally.ignored += 1
         else:
-            self.tally.unchanged += documents.count_of(self.store, row.id)
+            self._kept.append(row.id)
+
+    def _count_kept(self) -> None:
+        self.tally.unchanged += documents.count_of(self.store, self._kept)
+        self._kept.clear()
 
     def _take_documents(self, found: Found, row: SourceRow) -> None:
         stored = documents.keys_of(self.store, row.id)
@@ -160,9 +174,8 @@ class _Run:
         self.batch.flush()
         vanished = [
             row
-            for row in sources.every(self.store)
-            if row.id not in self._seen
-            and is_within(row.name, root)
+            for row in sources.others(self.store, self._seen)
+            if is_within(row.name, root)
             and not any(is_within(row.name, folder) for folder in kept)
             # What another source below this one brought in, and this walk leaves out (a hidden
             # folder, named itself), only goes when it is gone.

@@ -1,4 +1,4 @@
-"""Search by vectors: exact, over the segments of an index."""
+"""Search by vectors over the segments of an index: exact with a filter, else as their kinds are."""
 
 from collections.abc import Sequence
 
@@ -25,10 +25,24 @@ def search(
     that is given (ascending). Fewer than `k` where there are no more; `vectors.plan` says how the
     allowed ones are gone through.
     """
+    [found] = search_many(segments, [query], k, excluded, allowed)
+    return found
+
+
+def search_many(
+    segments: Sequence[Segment],
+    queries: Sequence[Vectors],
+    k: int,
+    excluded: Ids,
+    allowed: Ids | None = None,
+) -> list[list[tuple[int, float]]]:
+    """As `search`, for each of several queries [d], which go through the segments together."""
     k = min(k, sum(segment.row.passages for segment in segments))  # room is made for all k
-    scores, ids = vectors.search(segments, query[np.newaxis], k, excluded, allowed)
-    best = zip(ids[0].tolist(), scores[0].tolist(), strict=True)
-    return [(passage, score) for passage, score in best if passage >= 0]
+    scores, ids = vectors.search(segments, np.stack(queries), k, excluded, allowed)
+    return [
+        [(passage, score) for passage, score in zip(*row, strict=True) if passage >= 0]
+        for row in zip(ids.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 def similar(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
 
 from ..index.errors import IndexDamaged
 from ..index.store.snapshot import Snapshot, StoredPassage
@@ -12,12 +10,7 @@ from .grouping import Shown
 from .hit import Hit
 from .ranking import Ranked, Ranking
 from .scale import WEAK
-from .snippets import Snippet, snippets
-
-if TYPE_CHECKING:
-    from .dense import Vectors
-
-Encode = Callable[[Sequence[str]], "Vectors"]
+from .snippets import Snippet, Snippets
 
 
 def stored_of(snapshot: Snapshot, ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
@@ -64,25 +57,30 @@ def best_of_documents(
         depth *= 2
 
 
+def snippets_of(
+    stored: Mapping[int, StoredPassage], chosen: Sequence[Shown], ranking: Ranking | None = None
+) -> Snippets:
+    """The snippets of what is shown, for the query of `ranking` where there is one."""
+    passages = [
+        (of.passage.text, {of.title, *of.passage.heading.split(" > ")})
+        for of in (stored[one.passage] for one in _every(chosen))
+    ]
+    if ranking is None:
+        return Snippets(passages, {}, ())
+    return Snippets(passages, ranking.lexical.weights, ranking.query.whole)
+
+
 def hits_of(
     stored: Mapping[int, StoredPassage],
     chosen: Sequence[Shown],
-    ranking: Ranking | None = None,
-    encode: Encode | None = None,
+    snippets: Sequence[Snippet],
+    measured: bool = False,
 ) -> list[Hit]:
-    """What is shown, as hits, with snippets for the query of `ranking` where there is one.
+    """What is shown, as hits; `snippets` are of all in it, in the order of `snippets_of`.
 
-    `stored` has what is stored of all of them.
+    `stored` has what is stored of all of them. A hit can be weak where the index is `measured`.
     """
-    every = [one for shown in chosen for one in (shown.best, *shown.more)]
-    measured = ranking is not None and ranking.snapshot.calibration.passages > 0
-    found = dict(
-        zip(
-            (one.passage for one in every),
-            _snippets([stored[one.passage] for one in every], ranking, encode),
-            strict=True,
-        )
-    )
+    found = {one.passage: of for one, of in zip(_every(chosen), snippets, strict=True)}
 
     def hit(rank: int, one: Ranked, duplicates: Sequence[str], more: tuple[Hit, ...]) -> Hit:
         of, snippet = stored[one.passage], found[one.passage]
@@ -113,20 +111,5 @@ def hits_of(
     ]
 
 
-def _snippets(
-    stored: Sequence[StoredPassage], ranking: Ranking | None, encode: Encode | None
-) -> list[Snippet]:
-    passages = [(of.passage.text, {of.title, *of.passage.heading.split(" > ")}) for of in stored]
-    if ranking is None:
-        return snippets(passages, {}, (), None)
-    vector = ranking.vector
-    nearness = None
-    if encode is not None and vector is not None:
-        nearness = partial(_nearness, encode, vector)
-    return snippets(passages, ranking.lexical.weights, ranking.query.whole, nearness)
-
-
-def _nearness(encode: Encode, vector: Vectors, texts: Sequence[str]) -> Vectors:
-    """The cosine of each text to the query's vector, [n]."""
-    cosines: Vectors = encode(texts) @ vector
-    return cosines
+def _every(chosen: Sequence[Shown]) -> list[Ranked]:
+    return [one for shown in chosen for one in (shown.best, *shown.more)]

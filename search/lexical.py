@@ -2,14 +2,17 @@
 
 import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..index.analysis import IDENTIFIER
 from ..index.store.fulltext import expected_bm25, match_any
 from ..index.store.snapshot import Snapshot
+from .bm25 import Asked, score
 from .query import Query
 
 Ids = NDArray[np.int64]
@@ -33,10 +36,10 @@ class Lexical:
         known = (term for term, found in self.frequencies.items() if found)
         self._known = sorted(known, key=self.frequencies.__getitem__)
         self._postings = list(accumulate(self.frequencies[term] for term in self._known))
-        passages = snapshot.passage_count()
+        self._passages, self._length = snapshot.totals()
         # What each term gives to a passage that has it once.
         self.weights = {
-            term: expected_bm25(passages, [self.frequencies[term]]) for term in query.terms
+            term: expected_bm25(self._passages, [self.frequencies[term]]) for term in query.terms
         }
         self._expected = sum(self.weights.values())
 
@@ -54,13 +57,16 @@ class Lexical:
         while (leading := max(1, bisect_right(self._postings, most))) < len(self._known):
             found = self._match(self._known[:leading], max(k, SCORED_AGAIN), allowed)
             if len(found) >= k:
-                return self._score([passage for passage, _ in found])[:k]
+                return self._scored(passage for passage, _ in found)[:k]
             most = max(2 * most, self._postings[leading])
         return self._match(self._known, k, allowed)
 
     def scores(self, passages: Sequence[int]) -> dict[int, float]:
         """Passage id -> BM25, of those of these passages that have any of the terms."""
-        return dict(self._score(passages)) if self._known else {}
+        if self._known and len(passages) and self._excluded:
+            gone = self._snapshot.matched(" OR ".join(self._excluded))
+            passages = np.setdiff1d(np.array(passages, np.int64), gone).tolist()
+        return dict(self._scored(passages)) if self._known else {}
 
     def coverage(self, bm25: float) -> float:
         """A BM25 as a share of what all the query's terms give, each once in a usual passage.
@@ -72,15 +78,35 @@ class Lexical:
         """
         return bm25 / self._expected if self._expected else 0.0
 
-    def _score(self, passages: Sequence[int]) -> list[tuple[int, float]]:
-        if not len(passages):
-            return []
-        ids = np.sort(np.array(passages, np.int64))
-        return self._match(self._known, len(ids), ids)
+    def _scored(self, passages: Iterable[int]) -> list[tuple[int, float]]:
+        """Those of these passages that have any of the terms, from the terms they have."""
+        average = self._length / self._passages
+        found = (
+            (passage, score(self._asked, average, written, whole))
+            for passage, written, whole in self._snapshot.terms([*passages])
+        )
+        return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
+
+    @cached_property
+    def _asked(self) -> list[Asked]:
+        """The known terms and their idf, in the order of `_match`'s expression."""
+        terms, whole = self._parted(self._known)
+        written = self._snapshot.written(
+            [term for term in whole if not term.startswith(IDENTIFIER)]
+        )
+        counts = {**self.frequencies, **written}
+        return [
+            Asked(term, expected_bm25(self._passages, [counts[term]]), term in written)
+            for term in (*terms, *whole)
+        ]
+
+    def _parted(self, known: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The query's words among these terms, and what it has whole."""
+        words = [term for term in known if term in self.weights]
+        return words, [term for term in known if term not in self.weights]
 
     def _match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> list[tuple[int, float]]:
-        whole = [term for term in terms if term not in self.weights]
-        expression = match_any([term for term in terms if term in self.weights], whole)
+        expression = match_any(*self._parted(terms))
         if self._excluded:
             expression = f"({expression}) NOT ({' OR '.join(self._excluded)})"
         return self._snapshot.match(expression, k, allowed)

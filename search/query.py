@@ -48,6 +48,11 @@ class Query:
     required: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
 
+    @property
+    def marked(self) -> bool:
+        """Whether it says itself which passages may answer."""
+        return bool(self.required or self.excluded)
+
 
 def plain(text: str) -> Query:
     """The query that takes every mark of `text` for text."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..index.store.snapshot import Snapshot
-from ..index.types import Filter, Json
+from ..index.types import Json
+from .commit import Commit
 from .fusion import fuse
 from .lexical import Ids, Lexical
 from .query import Query
 from .scale import Mode, scale
-from .times import Times
 
 if TYPE_CHECKING:
-    from ..index.vectors import Segment
     from .dense import Vectors
 
 # How many passages each of the two rankings gives to a fusion, at least.
@@ -38,23 +36,25 @@ class Ranking:
 
     def __init__(
         self,
-        snapshot: Snapshot,
-        segments: Callable[[], Sequence[Segment]],
+        commit: Commit,
         query: Query,
         vector: Vectors | None,
         mode: Mode,
-        condition: Filter | None,
-        times: Times,
+        row: int | None = None,
     ) -> None:
-        """Candidates are the passages that `condition` and the query's own marks let through."""
-        self.snapshot = snapshot
-        self._open = segments
+        """Candidates are what the filter of `commit` and the query's own marks let through.
+
+        `row` says which of the vectors of `commit` is this one, where it has it: the query then has
+        no marks.
+        """
+        self.snapshot = commit.snapshot
+        self.times = commit.times
         self.query = query
         self.vector = vector
+        self._commit = commit
+        self._row = row
         self._mode = mode
-        self._condition = condition
-        self.times = times
-        self._score = scale(mode, snapshot.calibration)
+        self._score = scale(mode, commit.snapshot.calibration)
 
     def best(self, depth: int) -> list[Ranked]:
         """The `depth` best passages, best first, ties by id; fewer where there are no more."""
@@ -94,7 +94,7 @@ class Ranking:
             assert self.vector is not None
             by_words = [passage for passage in bm25 if passage not in cosines]
             by_vectors = [passage for passage in cosines if passage not in bm25]
-            cosines |= dense.cosines(self.segments, self.vector, by_words)
+            cosines |= dense.cosines(self._commit.segments, self.vector, by_words)
             bm25 |= self.lexical.scores(by_vectors)
             coverages = {passage: self.lexical.coverage(score) for passage, score in bm25.items()}
             fused = fuse(cosines, coverages)
@@ -117,9 +117,12 @@ class Ranking:
     def _dense(self, depth: int) -> list[tuple[int, float]]:
         from . import dense
 
+        segments = self._commit.segments
         assert self.vector is not None
         with self.times.stage("dense"):
-            return dense.search(self.segments, self.vector, depth, self._excluded, self.allowed)
+            if self._row is not None:
+                return self._commit.nearest(self._row, depth)
+            return dense.search(segments, self.vector, depth, self._excluded, self.allowed)
 
     def _lexical(self, depth: int) -> list[tuple[int, float]]:
         with self.times.stage("lexical"):
@@ -131,23 +134,17 @@ class Ranking:
         return Lexical(self.snapshot, self.query)
 
     @cached_property
-    def segments(self) -> Sequence[Segment]:
-        """The live segments, opened."""
-        with self.times.stage("open"):
-            return self._open()
-
-    @cached_property
     def allowed(self) -> Ids | None:
         """Ids of the passages that the filter and what the query requires let through; ascending.
 
         None where neither asks for anything.
         """
+        allowed = self._commit.allowed
+        if not self.query.required:
+            return allowed
         import numpy as np
 
-        allowed: Ids | None = None
         with self.times.stage("filter"):
-            if self._condition is not None:
-                allowed = self.snapshot.matching(self._condition)
             for expression in self.query.required:
                 found = self.snapshot.matched(expression)
                 allowed = found if allowed is None else np.intersect1d(allowed, found, True)
@@ -156,9 +153,11 @@ class Ranking:
     @cached_property
     def _excluded(self) -> Ids:
         """Ids that a segment may hold and no search may find: of deleted passages, and excluded."""
+        excluded = self._commit.tombstones
+        if not self.query.excluded:
+            return excluded
         import numpy as np
 
-        excluded = self.snapshot.tombstones()
         with self.times.stage("filter"):
             for expression in self.query.excluded:
                 excluded = np.union1d(excluded, self.snapshot.matched(expression))
@@ -183,7 +182,7 @@ class Ranking:
         if self._mode != "lexical":
             said["segments"] = [
                 {"kind": segment.row.kind, "passages": segment.row.passages}
-                for segment in self.segments
+                for segment in self._commit.segments
             ]
         said["times_ms"] = {name: round(ms, 2) for name, ms in self.times.stages.items()}
         return said
@@ -193,4 +192,5 @@ class Ranking:
             return "words"
         from ..index.vectors import plan
 
-        return plan(len(self.allowed), sum(segment.row.passages for segment in self.segments))
+        held = sum(segment.row.passages for segment in self._commit.segments)
+        return plan(len(self.allowed), held)

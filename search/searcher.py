@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
 
 from ..index.errors import IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
 from ..index.types import Document, Filter
 from . import query as syntax
+from .commit import Commit
 from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
-from .hits import best_of_documents, documents_of, hits_of, stored_of
+from .hits import best_of_documents, documents_of, hits_of, snippets_of, stored_of
 from .query import Query
 from .ranking import Ranked, Ranking
 from .scale import Mode, scale
@@ -106,45 +107,64 @@ class Searcher:
         group: Group = "passage",
     ) -> Answer:
         """As `search`, with an account of how the hits came about."""
+        [answer] = self.answer_many(
+            [query], k, mode, where=where, rerank=rerank, min_score=min_score, group=group
+        )
+        return answer
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        mode: Mode = "hybrid",
+        *,
+        where: str | None = None,
+        rerank: str | None = None,
+        min_score: float = 0.0,
+        group: Group = "passage",
+    ) -> list[list[Hit]]:
+        """As `search`, for each of several queries, sooner than one after the other.
+
+        They are answered from one commit: encoded together, compared with the passages together,
+        and the sentences that their snippets are chosen from encoded together. A reranker, which
+        takes its time, reads for each by itself.
+        """
+        answers = self.answer_many(
+            queries, k, mode, where=where, rerank=rerank, min_score=min_score, group=group
+        )
+        return [answer.hits for answer in answers]
+
+    def answer_many(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        mode: Mode = "hybrid",
+        *,
+        where: str | None = None,
+        rerank: str | None = None,
+        min_score: float = 0.0,
+        group: Group = "passage",
+    ) -> list[Answer]:
+        """As `search_many`, with an account of each; its times are those of all together."""
         _check_one_of("group", group, get_args(Group))
         if not 0 <= min_score <= 1:
             raise UsageError(f"min_score is {min_score}: scores lie between 0 and 1")
-        asked = syntax.parse(query)
-        reranker = self._read_ahead(rerank, asked, k, mode, where)
 
-        def work(ranking: Ranking, encoder: QueryEncoder | None) -> Callable[[], Answer]:
-            rank = _with(reranker, ranking)
+        def answers(asked: list[Query], reranker: Remembered | None) -> list[Answer]:
+            def work(ranking: Ranking, encoder: QueryEncoder | None) -> _Found:
+                return _found(ranking, encoder, _with(reranker, ranking), k, group, min_score)
 
-            stored: dict[int, StoredPassage] = {}
+            # Sentences are encoded after the transaction: a writer's commit waits for its end.
+            return _answers(self._ask(asked, k, mode, where, work))
 
-            def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
-                with ranking.times.stage("fetch"):
-                    missing = [one for one in ranked if one.passage not in stored]
-                    stored.update(stored_of(ranking.snapshot, missing))
-                return stored
-
-            def documents(ranked: Sequence[Ranked]) -> dict[int, str]:
-                with ranking.times.stage("fetch"):
-                    return documents_of(ranking.snapshot, ranked)
-
-            wanted = k if group == "passage" else ranking.snapshot.document_count(k)
-            found = shown(rank, fetch, documents, wanted, group)
-            kept = [one for one in found if one.best.score >= min_score]
-            for one in kept:
-                one.more = [other for other in one.more if other.score >= min_score]
-            _ = ranking.lexical  # looked up while the index can be read
-            encode = encoder.encode_passages if encoder else None
-
-            def finished() -> Answer:
-                with ranking.times.stage("snippets"):
-                    hits = hits_of(stored, kept, ranking, encode)
-                return Answer(hits, ranking.explain())
-
-            return finished
-
-        # Sentences are encoded after the transaction, because a writer's commit waits for its end.
-        [finished] = self._ask([asked], k, mode, where, work)
-        return finished()
+        parsed = [syntax.parse(query) for query in queries]
+        if rerank is None:
+            return answers(parsed, None)
+        return [
+            answer
+            for query in parsed
+            for answer in answers([query], self._read_ahead(rerank, query, k, mode, where))
+        ]
 
     def similar(self, document: str, k: int = 10, *, where: str | None = None) -> list[Hit]:
         """The `k` other documents most like the one of this id, each by its best passage.
@@ -171,7 +191,8 @@ class Searcher:
 
             best = best_of_documents(snapshot, rank, k)
             stored = stored_of(snapshot, list(best.values()))
-            return hits_of(stored, [Shown(one, name, []) for name, one in best.items()])
+            chosen = [Shown(one, name, []) for name, one in best.items()]
+            return hits_of(stored, chosen, snippets_of(stored, chosen).by_words())
 
         return self._read(work)
 
@@ -248,7 +269,7 @@ class Searcher:
     ) -> list[T] | None:
         """As `_ask`; None where the index has come to be made with another encoder."""
         times = Times()
-        vectors: Sequence[Vectors | None] = [None] * len(queries)
+        vectors: Sequence[Any] = [None] * len(queries)  # each `Vectors` [d], where there are any
         encoder: QueryEncoder | None = None
         if mode != "lexical":
             with times.stage("load"):
@@ -260,20 +281,13 @@ class Searcher:
         def answers(snapshot: Snapshot) -> list[T] | None:
             if encoder is not None and snapshot.fingerprint != encoder.fingerprint:
                 return None
+            bare = [place for place, query in enumerate(queries) if not query.marked]
+            together = [vectors[place] for place in bare] if encoder else []
+            rows = {place: row for row, place in enumerate(bare)} if encoder else {}
+            commit = Commit(snapshot, lambda: self._opened(snapshot), condition, together, times)
             return [
-                work(
-                    Ranking(
-                        snapshot,
-                        lambda: self._opened(snapshot),
-                        query,
-                        vector,
-                        mode,
-                        condition,
-                        times,
-                    ),
-                    encoder,
-                )
-                for query, vector in zip(queries, vectors, strict=True)
+                work(Ranking(commit, query, vectors[place], mode, rows.get(place)), encoder)
+                for place, query in enumerate(queries)
             ]
 
         return self._read(answers)
@@ -346,6 +360,65 @@ class Searcher:
             for row in snapshot.segments
         }
         return list(self._segments.values())
+
+
+class _Found(NamedTuple):
+    """What one query finds, read from the index: all but its snippets."""
+
+    ranking: Ranking
+    encoder: QueryEncoder | None
+    stored: dict[int, StoredPassage]
+    kept: list[Shown]
+
+
+def _found(
+    ranking: Ranking,
+    encoder: QueryEncoder | None,
+    rank: Callable[[int], list[Ranked]],
+    k: int,
+    group: Group,
+    min_score: float,
+) -> _Found:
+    stored: dict[int, StoredPassage] = {}
+
+    def fetch(ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
+        with ranking.times.stage("fetch"):
+            missing = [one for one in ranked if one.passage not in stored]
+            stored.update(stored_of(ranking.snapshot, missing))
+        return stored
+
+    def documents(ranked: Sequence[Ranked]) -> dict[int, str]:
+        with ranking.times.stage("fetch"):
+            return documents_of(ranking.snapshot, ranked)
+
+    wanted = k if group == "passage" else ranking.snapshot.document_count(k)
+    kept = [
+        one for one in shown(rank, fetch, documents, wanted, group) if one.best.score >= min_score
+    ]
+    for one in kept:
+        one.more = [other for other in one.more if other.score >= min_score]
+    _ = ranking.lexical  # looked up while the index can be read
+    return _Found(ranking, encoder, stored, kept)
+
+
+def _answers(found: Sequence[_Found]) -> list[Answer]:
+    """What was found, with snippets: the sentences of all queries are encoded together."""
+    if not found:
+        return []
+    times, encoder = found[0].ranking.times, found[0].encoder
+    with times.stage("snippets"):
+        drafts = [snippets_of(one.stored, one.kept, one.ranking) for one in found]
+        undecided = [text for draft in drafts for text in draft.undecided]
+        encoded = encoder.encode_passages(undecided) if encoder and undecided else None
+        hits = []
+        for one, draft in zip(found, drafts, strict=True):
+            chosen, vector = draft.by_words(), one.ranking.vector
+            if encoded is not None and vector is not None:
+                own, encoded = encoded[: len(draft.undecided)], encoded[len(draft.undecided) :]
+                chosen = draft.by_both((own @ vector).tolist())
+            measured = one.ranking.snapshot.calibration.passages > 0
+            hits.append(hits_of(one.stored, one.kept, chosen, measured))
+    return [Answer(those, one.ranking.explain()) for those, one in zip(hits, found, strict=True)]
 
 
 def _with(reranker: Remembered | None, ranking: Ranking) -> Callable[[int], list[Ranked]]:

@@ -2,11 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..index import analysis
 from .fusion import fuse
@@ -50,50 +47,62 @@ class Snippet:
     sentence: Span
 
 
-def snippets(
-    passages: Sequence[tuple[str, Collection[str]]],
-    weights: Mapping[str, float],
-    whole: Collection[str],
-    nearness: Callable[[list[str]], NDArray[np.float32]] | None,
-) -> list[Snippet]:
-    """Of each (text, its headings), the words that match and the sentence that answers best.
+class Snippets:
+    """Of each text, the words that match and the sentence that answers best.
 
-    `weights` are the query's terms with what each counts, `whole` what may stand whole. Sentences
-    are scored as passages are, by `fuse`: the share of the query's weight that their words have,
-    and, where no sentence of a text has a quarter of it, the cosine to the query: `nearness` gives
-    that for a list of sentences, [n]. The first is taken of equals; a heading, or what has neither
-    letter nor digit, only where there is nothing else. MOST_ENCODED sentences are encoded at most:
-    of the first texts, and in a text of those first that have more of the query's words.
+    Sentences are scored as passages are, by `fuse`: the share of the query's weight that their
+    words have, and, where no sentence of a text has a quarter of it, the cosine to the query. The
+    first is taken of equals; a heading, or what has neither letter nor digit, only where there is
+    nothing else.
     """
-    total = sum(weights.values()) or 1.0
-    chosen: list[Snippet] = []
-    undecided: list[tuple[int, list[Span], list[int], dict[int, float]]] = []
-    encoded: list[str] = []
-    for number, (text, headings) in enumerate(passages):
-        every = sentences(text)
-        spans = [span for span in every if _says(text[slice(*span)], headings)] or every
-        found = _matches(text, weights, whole)
-        shares = {
-            place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
-            for place, span in enumerate(spans)
-        }
-        ranked = sorted(shares, key=lambda place: (-shares[place], place))
-        sentence = spans[ranked[0]] if spans else (0, len(text))
-        chosen.append(Snippet(_merged([span for _, span in found]), sentence))
-        asked = ranked[: MOST_ENCODED - len(encoded)]
-        if nearness is not None and len(asked) > 1 and shares[ranked[0]] < TELLING:
-            undecided.append((number, spans, asked, shares))
-            encoded += [text[slice(*spans[place])] for place in asked]
-    if nearness is not None and encoded:
-        cosines = nearness(encoded).tolist()
-        for number, spans, asked, shares in undecided:
-            own, cosines = cosines[: len(asked)], cosines[len(asked) :]
-            scores = fuse(
-                dict(zip(asked, own, strict=True)), {place: shares[place] for place in asked}
-            )
+
+    def __init__(
+        self,
+        passages: Sequence[tuple[str, Collection[str]]],
+        weights: Mapping[str, float],
+        whole: Collection[str],
+    ) -> None:
+        """Choose in each (text, its headings) what words can choose.
+
+        `weights` are the query's terms with what each counts, `whole` what may stand whole.
+        `undecided` are the sentences of which cosines say more, MOST_ENCODED at most: of the first
+        texts, and in a text of those first that have more of the query's words.
+        """
+        total = sum(weights.values()) or 1.0
+        self.undecided: list[str] = []
+        self._chosen: list[Snippet] = []
+        self._open: list[tuple[int, list[Span], list[int], dict[int, float]]] = []
+        for number, (text, headings) in enumerate(passages):
+            every = sentences(text)
+            spans = [span for span in every if _says(text[slice(*span)], headings)] or every
+            found = _matches(text, weights, whole)
+            shares = {
+                place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
+                for place, span in enumerate(spans)
+            }
+            ranked = sorted(shares, key=lambda place: (-shares[place], place))
+            sentence = spans[ranked[0]] if spans else (0, len(text))
+            self._chosen.append(Snippet(_merged([span for _, span in found]), sentence))
+            asked = ranked[: MOST_ENCODED - len(self.undecided)]
+            if len(asked) > 1 and shares[ranked[0]] < TELLING:
+                self._open.append((number, spans, asked, shares))
+                self.undecided += [text[slice(*spans[place])] for place in asked]
+
+    def by_words(self) -> list[Snippet]:
+        """What words choose, of each text."""
+        return self._chosen
+
+    def by_both(self, cosines: Sequence[float]) -> list[Snippet]:
+        """As `by_words`, but of the undecided, whose cosines to the query these are, the best."""
+        chosen = list(self._chosen)
+        start = 0
+        for number, spans, asked, shares in self._open:
+            own = dict(zip(asked, cosines[start : start + len(asked)], strict=True))
+            start += len(asked)
+            scores = fuse(own, {place: shares[place] for place in asked})
             best = max(scores, key=lambda place: (scores[place], -place))
             chosen[number] = Snippet(chosen[number].marks, spans[best])
-    return chosen
+        return chosen
 
 
 def sentences(text: str) -> list[Span]:

@@ -231,7 +231,9 @@ def test_any_string_is_a_query(indexed: Path, run: Run, query: str) -> None:
         (["search", "  "], "the query is empty"),
         (["search", "x", "-k", "0"], "0 is not in the range"),
         (["search", "x", "--mode", "psychic"], "'hybrid', 'dense', 'lexical'"),
-        (["search"], "Missing argument 'QUERY"),
+        (["search"], "give a QUERY, or --queries FILE"),
+        (["search", "x", "--queries", "-"], "give a QUERY, or --queries FILE"),
+        (["search", "--queries", "nowhere.txt"], "nowhere.txt"),
         (["similar", "no-such.md"], "no-such.md"),
         (["status", "--index", "nowhere"], "no index at 'nowhere'"),
         (["remove", "x", "--index", "nowhere"], "no index at 'nowhere'"),
@@ -287,6 +289,28 @@ def test_a_document_cannot_steer_the_terminal(indexed: Path, run: Run) -> None:
     assert "innocent␛]0;owned␇" in shown
 
 
+def test_queries_of_a_file(indexed: Path, run: Run) -> None:
+    """An object a line, in the order of the file, as each alone; blank lines are none."""
+    (indexed / "asked.txt").write_text("moon tides\n\n  reset button \r\n")
+    result = run("search", "--queries", "asked.txt", "--json", "-k", "2")
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["query"] for one in said] == ["moon tides", "reset button"]
+    for one in said:
+        alone = json.loads(run("search", one["query"], "--json", "-k", "2").stdout)
+        assert one == {name: value for name, value in alone.items() if name != "took_ms"}
+
+
+def test_queries_of_standard_input(indexed: Path, run: Run) -> None:
+    """A block each; the exit code says whether any found something."""
+    argv = ["search", "--queries", "-", "--mode", "lexical"]
+    result = run(*argv, stdin=b"moon\nnowhere\n")
+    assert result.stdout.startswith("? moon\n 1. ")
+    assert "? nowhere\n" in result.stdout
+    assert "nothing found" in result.stderr
+    run(*argv, stdin=b"nowhere\nnot here\n", code=1)
+    assert run(*argv, stdin=b"\n", code=1).stdout == ""
+
+
 def test_status(indexed: Path, run: Run) -> None:
     """What is in it and what made it; as documented."""
     said = json.loads(run("status", "--json").stdout)
@@ -298,6 +322,7 @@ def test_status(indexed: Path, run: Run) -> None:
     text = run("status").stdout
     assert "documents    3\n" in text
     assert said["fingerprint"][:12] in text
+    assert "queries      not recorded" in text  # the fake encoder says nothing of it
 
 
 def test_remove(indexed: Path, run: Run) -> None:
@@ -390,7 +415,7 @@ def test_what_the_system_refuses_ends_in_words(
     indexed: Path, run: Run, monkeypatch: Any, error: Exception, said: str
 ) -> None:
     """Also where no part of the index had an explanation."""
-    monkeypatch.setattr("clsearch.search.Searcher.answer", _raising(error))
+    monkeypatch.setattr("clsearch.search.Searcher.answer_many", _raising(error))
     assert said in run("search", "x", code=2).stderr
 
 

@@ -22,7 +22,7 @@ ROWS = (
         "index.store",
         "index.vectors",
     },
-    {"index.batch", "search.hit", "search.query", "search.times"},
+    {"index.batch", "search.bm25", "search.hit", "search.query", "search.times"},
     {
         "index.calibration",
         "index.check",
@@ -35,6 +35,7 @@ ROWS = (
         "search.lexical",
         "search.scale",
     },
+    {"search.commit"},
     {"search.ranking"},
     {"search.grouping", "search.snippets"},
     {"search.hits"},

@@ -52,6 +52,7 @@ def choose(
     if (
         precision != "float32"
         and find_spec("openvino")
+        and declaration.config.get("model_type") == "bert"
         and runs_in_numpy(declaration.config, files)
     ):
         return _openvino(declaration, files[0], tokenizer, precision)

@@ -1,5 +1,6 @@
 """From a model's name to its folder: the embedded one, a folder, or a download from the hub."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,29 @@ def find_model(name: str, without: str = "Without a name the embedded model is u
         raise ModelError(
             f"{name!r} is not a folder, and not the name of a model on the hub: check it"
         )
-    return _from_hub(name, match["repository"], match["revision"], without)
+    repository, revision = match["repository"], match["revision"]
+    return _from_cache(repository, revision) or _from_hub(name, repository, revision, without)
+
+
+def _from_cache(repository: str, revision: str | None) -> Source | None:
+    """A model with its declaration, as the hub's own library keeps it; None for any other.
+
+    The library takes as long to import as a query takes to answer.
+    """
+    variables = os.environ
+    home = variables.get("HF_HOME") or f"{variables.get('XDG_CACHE_HOME', '~/.cache')}/huggingface"
+    cache = variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE")
+    kept = os.path.expandvars(os.path.expanduser(cache or f"{home}/hub"))
+    folder = Path(kept) / f"models--{repository.replace('/', '--')}"
+    try:
+        commit = (folder / "refs" / (revision or "main")).read_text("ascii").strip()
+    except (OSError, ValueError):
+        commit = revision or ""
+    found = folder / "snapshots" / commit
+    needed = ("modules.json", "config.json", "model.safetensors")
+    if commit and all((found / name).is_file() for name in needed):
+        return Source(found, commit)
+    return None
 
 
 def _from_hub(name: str, repository: str, revision: str | None, without: str) -> Source:

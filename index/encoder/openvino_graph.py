@@ -17,7 +17,7 @@ from openvino import opset13 as op
 
 from ..types import Json
 from .modules import Vectors
-from .numpy_bert import name_prefix
+from .numpy_bert import BERT, prefix_in
 from .weights import Weights
 
 # Least and greatest value of each channel, [2, d], of what each quantised product takes, by name.
@@ -65,7 +65,7 @@ class _Quantised:
 
 def word_rows(weights: Weights) -> int:
     """How many tokens the model knows."""
-    return weights.shape(name_prefix(weights) + "embeddings.word_embeddings.weight")[0]
+    return weights.shape(prefix_in(BERT, weights) + "embeddings.word_embeddings.weight")[0]
 
 
 class _Graph:
@@ -73,7 +73,7 @@ class _Graph:
 
     def __init__(self, config: Mapping[str, Json], weights: Weights, ranges: Ranges | None) -> None:
         self._weights, self._ranges = weights, ranges
-        self._prefix = name_prefix(weights)
+        self._prefix = prefix_in(BERT, weights)
         heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
         size, epsilon = config["hidden_size"], config.get("layer_norm_eps", 1e-12)
         assert isinstance(heads, int)

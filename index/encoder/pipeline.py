@@ -118,7 +118,7 @@ def _work_off(
         while pieces:
             piece = pieces.pop()
             if not _fits(backend, piece):
-                pieces += piece.halves()
+                pieces += reversed(piece.halves())
             elif not _done(backend, piece, work):
                 # Once the exception, which holds what the failed batch had in memory, is gone.
                 backend.batch_tokens = min(backend.batch_tokens, piece.mask.size // 2)

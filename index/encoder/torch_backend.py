@@ -96,7 +96,7 @@ class TorchTransformer(TorchModel):
         try:
             with torch.inference_mode():
                 return self._pooled(batch, weights, kept)
-        except torch.OutOfMemoryError as error:
+        except torch.cuda.OutOfMemoryError as error:
             raise MemoryError(str(error)) from None
 
     def _pooled(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from .batches import Batch
-from .numpy_bert import LAYER
+from .numpy_bert import BERT
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -23,7 +23,7 @@ except ImportError:  # torch before 2.10
 
 # Architectures whose layers are BERT's; they differ in their embeddings.
 _ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert")
-_PARAMETERS = {f"{part}.{kind}" for part in LAYER for kind in ("weight", "bias")}
+_PARAMETERS = {f"{part}.{kind}" for part in BERT.parts for kind in ("weight", "bias")}
 
 
 def runs_in_torch_bert(model: Any) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..types import Document, Heading, Json
@@ -132,10 +132,10 @@ def keys_of(store: Store, source: int) -> list[int]:
     return [row[0] for row in store.database.execute(sql, (source,))]
 
 
-def count_of(store: Store, source: int) -> int:
-    """How many documents a source has."""
-    sql = "SELECT count(*) FROM documents WHERE source = ?"
-    count: int = store.database.execute(sql, (source,)).fetchone()[0]
+def count_of(store: Store, sources: Sequence[int]) -> int:
+    """How many documents these sources have together."""
+    sql = "SELECT count(*) FROM documents WHERE source IN (SELECT value FROM json_each(?))"
+    count: int = store.database.execute(sql, (json.dumps(list(sources)),)).fetchone()[0]
     return count
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import IndexDamaged, IndexUnwritable
@@ -14,15 +15,13 @@ from .connection import reading
 from .snapshot import SEGMENT_COLUMNS, segment_row
 from .store import Store, named_os_errors
 
-PIECE = 1 << 20
-
 OWN_NAME = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" + re.escape(SUFFIX) + f"({re.escape(TEMPORARY)})?"
 )
 
 
-def write_segment(index: Path, data: bytes | memoryview) -> tuple[str, str]:
-    """Put the bytes of a segment on the disk to stay: -> (name, SHA-256 hex).
+def write_segment(index: Path, data: bytes | memoryview | Iterable[bytes]) -> tuple[str, str]:
+    """Put the bytes of a segment, or its pieces, on the disk to stay: -> (name, SHA-256 hex).
 
     The file is whole and durable when this returns, and counts for nothing until a transaction
     lists it. Raises `IndexUnwritable`; what was half written is removed.
@@ -30,19 +29,23 @@ def write_segment(index: Path, data: bytes | memoryview) -> tuple[str, str]:
     name = str(uuid.uuid4())
     path = segment_path(index, name)
     temporary = path.with_name(path.name + TEMPORARY)
+    pieces = [data] if isinstance(data, bytes | memoryview) else data
+    written = hashlib.sha256()
     with named_os_errors(index):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         faults.reach("segment.created")
         try:
             try:
                 os.fchmod(descriptor, 0o600)
-                _write_all(descriptor, data)
+                for piece in pieces:
+                    written.update(piece)
+                    _write_all(descriptor, piece)
                 faults.reach("segment.written")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             faults.reach("segment.synced")
-            if not _holds(temporary, data):
+            if _read_again(temporary) != written.hexdigest():
                 raise IndexUnwritable(
                     f"the disk gave back other bytes than were written to {str(temporary)!r}. "
                     "Nothing was committed; check the disk."
@@ -55,18 +58,13 @@ def write_segment(index: Path, data: bytes | memoryview) -> tuple[str, str]:
         faults.reach("segment.renamed")
         sync_folder(path.parent)
     faults.reach("segment.durable")
-    return name, hashlib.sha256(data).hexdigest()
+    return name, written.hexdigest()
 
 
-def _holds(path: Path, data: bytes | memoryview) -> bool:
-    """Whether a file has these bytes, read a piece at a time."""
-    rest = memoryview(data)
+def _read_again(path: Path) -> str:
+    """The SHA-256 of what is in a file."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            if rest[: len(piece)] != piece:
-                return False
-            rest = rest[len(piece) :]
-    return not rest
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_all(descriptor: int, data: bytes | memoryview) -> None:

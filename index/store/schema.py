@@ -106,7 +106,12 @@ def _m002_analysed_terms(database: Database) -> None:
 
 
 def _m003_whole(database: Database) -> None:
-    """The terms of compounds, as they are asked for; made from the text in the database."""
+    """The terms of compounds, as they are asked for; the next step fills the tables."""
+    fulltext.clear(database)
+
+
+def _m004_counted_terms(database: Database) -> None:
+    """How many passages have a term, counted as they are written; from the text in the database."""
     fulltext.clear(database)
     # A flipped bit in a text must not keep the index from being opened, and so from `repair`.
     database.conn.text_factory = lambda data: data.decode(errors="replace")
@@ -117,23 +122,23 @@ def _m003_whole(database: Database) -> None:
 
 
 def _index_all(database: Database) -> None:
+    counts = fulltext.TermCounts()
     # A document at a time: its text is read once, however many passages it has.
     for key, title, text in database.execute("SELECT key, title, text FROM documents"):
         passages = database.execute(
             'SELECT id, heading, start, "end" FROM passages WHERE document = ?', (key,)
         )
-        database.conn.executemany(
-            "INSERT INTO passages_fts (rowid, title, heading, text, whole) VALUES (?, ?, ?, ?, ?)",
-            [
-                (id, *fulltext.columns(title, heading, text[start:end]))
-                for id, heading, start, end in passages.fetchall()
-            ],
-        )
+        for id, heading, start, end in passages.fetchall():
+            row = fulltext.columns(title, heading, text[start:end])
+            database.execute(fulltext.INSERT, (id, *row))
+            counts.add(row)
+    counts.write(database)
 
 
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m001_first,
     _m002_analysed_terms,
     _m003_whole,
+    _m004_counted_terms,
 )
 assert len(MIGRATIONS) == SCHEMA

@@ -1,6 +1,7 @@
 """The table `sources`: the files that were read, and how they looked then."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 from .connection import reading
@@ -10,25 +11,25 @@ from .store import Store
 COLUMNS = "id, name, root, mtime_ns, size, hash"  # as SourceRow
 
 
-def find(store: Store, name: str) -> SourceRow | None:
-    """The row of a file, None where it was never read."""
-    row = store.database.execute(
-        f"SELECT {COLUMNS} FROM sources WHERE name = ?", (name,)
-    ).fetchone()
-    return _row(store, row) if row else None
+def find(store: Store, names: Sequence[str]) -> dict[str, SourceRow]:
+    """Name -> row of those of these files that were ever read."""
+    sql = f"SELECT {COLUMNS} FROM sources WHERE name IN (SELECT value FROM json_each(?))"
+    rows = store.database.execute(sql, (json.dumps(names),))
+    return {row.name: row for row in (_row(store, columns) for columns in rows)}
 
 
-def every(store: Store) -> Iterator[SourceRow]:
-    """All rows, by name."""
+def others(store: Store, known: Set[int]) -> Iterator[SourceRow]:
+    """All rows whose id is not among these, by name."""
     for row in store.database.execute(f"SELECT {COLUMNS} FROM sources ORDER BY name"):
-        yield _row(store, row)
+        if row[0] not in known:
+            yield _row(store, row)
 
 
 def _row(store: Store, columns: tuple[Any, ...]) -> SourceRow:
     """Raises IndexDamaged where a flipped bit has made a name of another type."""
     row = SourceRow(*columns)
-    with reading(store.index):
-        if not isinstance(row.name, str) or not isinstance(row.root, str):
+    if not isinstance(row.name, str) or not isinstance(row.root, str):
+        with reading(store.index):
             raise TypeError(f"source {row.id} is named {row.name!r} of {row.root!r}")
     return row
 

@@ -13,6 +13,7 @@ from ..errors import IndexUnwritable, UsageError
 from ..files import DATABASE, LOCK, VECTORS, sync_folder
 from . import faults
 from .connection import connect, journal_mode, named_errors, reading
+from .fulltext import TermCounts
 from .lock import take_lock
 from .schema import migrate
 from .settings import SCHEMA, Settings, read_schema, read_settings, settings_rows
@@ -28,6 +29,7 @@ class Store:
         """Of an index whose lock is held; `open` is the way in."""
         self.index = index
         self.database = database
+        self.terms = TermCounts()
         self._lock = lock
 
     @classmethod
@@ -117,8 +119,10 @@ class Store:
         with named_errors(self.index):
             database.conn.execute("BEGIN IMMEDIATE")
             faults.reach("commit.begun")
+            self.terms.clear()
             try:
                 yield database
+                self.terms.write(database)
                 if begins_generation:
                     database.execute(
                         "UPDATE settings SET value = CAST(value AS INTEGER) + 1 "

@@ -1,9 +1,25 @@
-"""Vectors on disk: which are nearest to a query? One immutable FAISS file is a segment."""
+"""Vectors on disk: which are nearest to a query? One immutable file of vectors is a segment."""
 
-from .build import build
-from .kinds import FAISS_VERSION, choose
+from .build import build, pieces
+from .kinds import FAISS_VERSION, Kind, choose
 from .plan import Plan, plan
-from .search import search, vectors
+from .recall import Probes, Recall, tune
+from .search import scan, search, vectors
 from .segment import Segment
 
-__all__ = ["FAISS_VERSION", "Plan", "Segment", "build", "choose", "plan", "search", "vectors"]
+__all__ = [
+    "FAISS_VERSION",
+    "Kind",
+    "Plan",
+    "Probes",
+    "Recall",
+    "Segment",
+    "build",
+    "choose",
+    "pieces",
+    "plan",
+    "scan",
+    "search",
+    "tune",
+    "vectors",
+]

@@ -9,6 +9,8 @@ from .plan import Plan
 from .plan import plan as cheaper
 from .segment import Segment, pad
 
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+
 
 def search(
     segments: Sequence[Segment],
@@ -17,20 +19,40 @@ def search(
     excluded: NDArray[np.int64],
     allowed: NDArray[np.int64] | None = None,
     plan: Plan | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The k nearest passages over all segments: exact, best first, equal scores by id.
+) -> Found:
+    """The k nearest passages over all segments, best first, equal scores by id.
 
     Queries `[n, d]` of unit norm, `excluded` the tombstones -> cosines `[n, k]` float32 and passage
     ids `[n, k]` int64; id -1 and score -inf where there are fewer than k. With `allowed`, of those
-    ids only, which ascend; `plan` is how they are gone through, by cost unless it is given.
+    ids only, which ascend; `plan` is how they are gone through, by cost unless it is given. Exact
+    with `allowed`, and as far as the kinds of the segments are.
     """
     if allowed is not None and plan is None:
         plan = cheaper(len(allowed), sum(segment.row.passages for segment in segments))
-    if not segments:
-        return pad(np.empty((len(queries), 0), np.float32), None, k)
-    parts = [
-        segment.search(queries, k, excluded, allowed, plan or "selector") for segment in segments
-    ]
+    return _best(
+        [segment.search(queries, k, excluded, allowed, plan or "selector") for segment in segments],
+        len(queries),
+        k,
+    )
+
+
+def scan(
+    segments: Sequence[Segment],
+    queries: NDArray[np.float32],
+    k: int,
+    excluded: NDArray[np.int64],
+) -> Found:
+    """As `search` without a filter, and exact whatever the kinds: each vector is compared."""
+    parts = [segment.scan(queries, k, excluded) for segment in segments]
+    return _best(parts, len(queries), k)
+
+
+def _best(parts: list[Found], queries: int, k: int) -> Found:
+    """The best k of what the segments found."""
+    if not parts:
+        return pad(np.empty((queries, 0), np.float32), None, k)
+    if len(parts) == 1:
+        return parts[0]
     scores = np.concatenate([part[0] for part in parts], axis=1)
     ids = np.concatenate([part[1] for part in parts], axis=1)
     order = np.lexsort((ids, -scores), axis=1)[:, :k]

@@ -1,4 +1,4 @@
-"""One immutable FAISS file, opened once its hash is verified."""
+"""One immutable file of vectors, mapped once its hash is verified."""
 
 from pathlib import Path
 from typing import Any
@@ -7,58 +7,98 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import IndexDamaged
+from ..errors import IndexDamaged, IndexMismatch
 from ..files import map_segment, segment_path
 from ..types import SegmentRow
+from . import flat, hnsw, ivf
+from .build import ALIGNED
+from .ids import Ids
+from .kinds import HNSW_FP16, IVF_RABITQ, Kind
 from .plan import Plan
+
+# What is tuned is tuned for ten; for more, fewer candidates each are as good: docs/vectors.md.
+TUNED_FOR = 10
+# Candidates beyond this share of all vectors cost as much as all: then all are compared.
+MOST = 1 / 4
 
 
 class Segment:
     """An opened segment. Made by `Segment.open`; holds its file even after a merge unlinked it."""
 
-    def __init__(self, row: SegmentRow, index: Any, memory: NDArray[np.uint8]) -> None:
-        """Hold an index that FAISS has read from `memory`; `open` is the way in."""
+    def __init__(self, row: SegmentRow, memory: NDArray[np.uint8], kind: Kind) -> None:
+        """Hold what is mapped at `memory`; `open` is the way in."""
         self.row = row
-        self._index = index
-        self._memory = memory
-        # A kind whose own search is approximate would still be filtered here, on its flat vectors.
-        self._flat: Any = faiss.downcast_index(index.index)
-        self.ids: NDArray[np.int64] = faiss.vector_to_array(index.id_map)
+        self.kind = kind
+        self._memory = memory  # must outlive what FAISS reads there
+        self._flat, mapped = flat.read(memory)
+        self._ids = Ids(mapped)
+        self._structure: Any = None
+        if not kind.exact:
+            start = flat.size(self._flat.ntotal, self._flat.d)
+            rest = memory[start + -start % ALIGNED :]
+            module = ivf if kind.structure == IVF_RABITQ else hnsw
+            self._structure = module.read(rest, self._flat)
 
     @classmethod
     def open(cls, index: Path, row: SegmentRow) -> "Segment":
         """Open the segment `row` of the index at `index`.
 
-        Raises `FileNotFoundError` where a merge removed the file (read the manifest again), and
-        `IndexDamaged` where size, SHA-256 or content are not what the manifest says.
+        Raises `FileNotFoundError` where a merge removed the file (read the manifest again),
+        `IndexDamaged` where size, SHA-256 or content are not what the manifest says, and
+        `IndexMismatch` where a newer clsearch made it.
         """
-        # FAISS reads from the very mapping that was hashed, and leaves the vectors in it: a 77 MB
-        # segment opens in 4 ms after its hash where a copy takes 200. The mapping must outlive it.
-        memory = np.frombuffer(map_segment(index, row), np.uint8)
         path = segment_path(index, row.name)
         try:
-            reader = faiss.ZeroCopyIOReader(  # type: ignore[attr-defined, unused-ignore]
-                faiss.swig_ptr(memory), memory.size
-            )
-            opened = faiss.read_index(reader)
+            kind = Kind.parse(row.kind)
+        except ValueError as error:
+            raise IndexMismatch(
+                f"the segment {str(path)!r} is of the kind {row.kind!r}, which this version does "
+                "not know. Upgrade clsearch."
+            ) from error
+        # FAISS reads from the very mapping that was hashed, and leaves all that is large in it.
+        memory = np.frombuffer(map_segment(index, row), np.uint8)
+        try:
+            opened = cls(row, memory, kind)
         except RuntimeError as error:
             raise IndexDamaged(
                 f"FAISS cannot read the segment {str(path)!r}, which is as it was written by "
                 f"FAISS {row.faiss}: {error}. Run `clsearch check --repair` to make it again."
             ) from error
-        if opened.d != row.dimension or opened.ntotal != row.passages:
+        vectors = opened._flat
+        if vectors.d != row.dimension or vectors.ntotal != row.passages:
             raise IndexDamaged(
-                f"the segment {str(path)!r} holds {opened.ntotal} vectors of {opened.d} dimensions "
-                f"where the manifest says {row.passages} of {row.dimension}. "
+                f"the segment {str(path)!r} holds {vectors.ntotal} vectors of {vectors.d} "
+                f"dimensions where the manifest says {row.passages} of {row.dimension}. "
                 "Run `clsearch check --repair`."
             )
-        return cls(row, opened, memory)
+        return opened
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The ids of all passages that it holds, ascending: `[n]`."""
+        return self._ids.all
+
+    def ids_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids at these places, counted from 0 in the order of ids: `[m]` -> `[m]`."""
+        return self._ids.at(places)
+
+    @property
+    def most_effort(self) -> int:
+        """Where `kind.effort` has all of the structure searched."""
+        if self.kind.structure == IVF_RABITQ:
+            return ivf.lists_for(self.row.passages)
+        return self.row.passages
 
     def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these ids are in the segment: `[m]` -> `[m]`."""
-        places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        here: NDArray[np.bool_] = self.ids[places] == ids
-        return here
+        return self._ids.holds(ids)
+
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors `[m, d]` of these ids, in their order. Raises `KeyError` for one not here."""
+        missing = ids[~self.holds(ids)]
+        if len(missing):
+            raise KeyError(int(missing[0]))
+        return flat.decoded(self._flat, self._ids.places(ids))
 
     def search(
         self,
@@ -68,54 +108,105 @@ class Segment:
         allowed: NDArray[np.int64] | None = None,
         plan: Plan = "selector",
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k nearest of this segment, exact, of the ids in `allowed` where that is given.
+        """The k nearest of this segment, of the ids in `allowed` where that is given.
 
         Queries `[n, d]` of unit norm -> cosines `[n, k]`, best first, and ids `[n, k]`. Those whose
         id is in `excluded` are never found. Equal scores stand by id. Where fewer than k are left,
-        id -1 and score -inf fill up. All ids ascend and are distinct. `plan` is how the allowed
-        ones are gone through; it changes no result, to the last bit of a score.
+        id -1 and score -inf fill up. All ids ascend and are distinct.
+
+        Exact with `allowed`, and where `kind` is. Else some of the k may be missing, to the recall
+        that the kind was tuned to, and the next best stand in their place; cosines are of the same
+        float16 vectors whatever the kind.
         """
-        gone = self._places(excluded)
+        if self._structure is None or allowed is not None or not len(queries):
+            return self.scan(queries, k, excluded, allowed, plan)
+        gone = self._ids.places(excluded)
+        found = min(k, self.row.passages - len(gone))
+        if found <= 0:
+            return pad(np.empty((len(queries), 0), np.float32), None, k)
+        scores, places, whole = self._candidates(queries, found, gone)
+        scores, ids = pad(scores, self._ids.at(places), k)
+        if not whole.all():
+            scores[~whole], ids[~whole] = self.scan(queries[~whole], k, excluded)
+        return scores, ids
+
+    def scan(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        excluded: NDArray[np.int64],
+        allowed: NDArray[np.int64] | None = None,
+        plan: Plan = "selector",
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """As `search`, and exact whatever the kind: each vector is compared.
+
+        `plan` is how the allowed ones are gone through; it changes no result, to the last bit of a
+        score.
+        """
+        total = self.row.passages
+        gone = self._ids.places(excluded)
         kept = None
         if allowed is not None:
-            kept = np.setdiff1d(self._places(allowed), gone, assume_unique=True)
-        left = len(self.ids) - len(gone) if kept is None else len(kept)
+            kept = np.setdiff1d(self._ids.places(allowed), gone, assume_unique=True)
+        left = total - len(gone) if kept is None else len(kept)
         found = min(k, left)
         if found <= 0 or not len(queries):
             return pad(np.empty((len(queries), 0), np.float32), None, k)
         if kept is not None and plan == "scan":
-            scores, order = _nearest(self._few(kept), queries, found, left)
-            return pad(scores, self.ids[kept[order]], k)
+            scores, order = _nearest(flat.few(self._flat, kept), queries, found, left)
+            return pad(scores, self._ids.at(kept[order]), k)
         selector = None
         if kept is not None:
-            selector = np.zeros(len(self.ids), np.bool_)
+            selector = np.zeros(total, np.bool_)
             selector[kept] = True
         elif len(gone):
-            selector = np.ones(len(self.ids), np.bool_)
+            selector = np.ones(total, np.bool_)
             selector[gone] = False
         scores, places = _nearest(self._flat, queries, found, left, selector)
-        return pad(scores, self.ids[places], k)
+        return pad(scores, self._ids.at(places), k)
 
-    def _places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in the segment those of these ids stand that it holds; in their order."""
-        places: NDArray[np.int64] = np.searchsorted(self.ids, ids[self.holds(ids)])
-        return places
+    def _candidates(
+        self, queries: NDArray[np.float32], found: int, gone: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_]]:
+        """Scores and places `[n, found]` by the structure, and for which queries these are enough.
 
-    def _few(self, places: NDArray[np.int64]) -> Any:
-        """The vectors of these places as an index of their own: the same bits, the same scores."""
-        flat = self._flat
-        codes = faiss.rev_swig_ptr(flat.codes.data(), flat.ntotal * flat.code_size)
-        few = faiss.IndexScalarQuantizer(flat.d, flat.sq.qtype, flat.metric_type)
-        few.add_sa_codes(codes.reshape(flat.ntotal, flat.code_size)[places])
-        return few
+        What is gone is dropped from more than are wanted: a few tombstones cost nothing.
+        """
+        total = self.row.passages
+        # As many more as there are gone ones among so many, if these are anywhere.
+        wanted = -(-found * total // (total - len(gone)))
+        while True:
+            if wanted > MOST * total:
+                none = np.zeros((len(queries), found))
+                return (
+                    none.astype(np.float32),
+                    none.astype(np.int64),
+                    np.zeros(len(queries), np.bool_),
+                )
+            scores, places = self._ask(queries, wanted)
+            alive = places >= 0
+            if len(gone):
+                alive &= ~np.isin(places, gone)
+            scores[~alive] = -np.inf
+            enough = alive.sum(axis=1) >= found
+            if enough.all() or not len(gone):
+                break
+            wanted *= 2
+        order = np.lexsort((places, -scores), axis=1)[:, :found]
+        return (
+            np.take_along_axis(scores, order, axis=1),
+            np.take_along_axis(places, order, axis=1),
+            enough,
+        )
 
-    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors `[m, d]` of these ids, in their order. Raises `KeyError` for one not here."""
-        missing = ids[~self.holds(ids)]
-        if len(missing):
-            raise KeyError(int(missing[0]))
-        found: NDArray[np.float32] = self._index.reconstruct_batch(ids)
-        return found
+    def _ask(
+        self, queries: NDArray[np.float32], wanted: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        kind = self.kind
+        if kind.structure == HNSW_FP16:
+            return hnsw.search(self._structure, queries, wanted, max(kind.effort, wanted * 3 // 2))
+        factor = kind.refine * min(1.0, TUNED_FOR / wanted) ** 0.5
+        return ivf.search(self._structure, queries, wanted, kind.effort, max(factor, 2.0))
 
 
 def _nearest(
@@ -125,7 +216,7 @@ def _nearest(
     left: int,
     selector: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scores and places `[n, found]` in a FAISS index, best first, equal scores by place.
+    """Scores and places `[n, found]` in a flat index, best first, equal scores by place.
 
     `selector` says of each place whether it may be found, `left` how many may; `found` is not more.
     """

@@ -9,7 +9,6 @@ $XDG_CACHE_HOME/clsearch/eval/NAME-HASH/     HASH: of the corpus' path, model an
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -38,10 +37,7 @@ T = TypeVar("T")
 
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/clsearch/eval`, else `~/.cache/clsearch/eval`."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    # A relative path is to be ignored: XDG Base Directory Specification.
-    base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
-    return base / "clsearch" / "eval"
+    return config.user_cache() / "eval"
 
 
 def with_index(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from clsearch.index import Index
+from clsearch.index import merge as module
 from clsearch.index.check import check
 from clsearch.index.errors import IndexDamaged
 from clsearch.index.merge import _due, merge
@@ -25,6 +26,14 @@ from clsearch.index.vectors import Segment, search
         (dict.fromkeys(range(7), (7, 7)) | {9: (8, 8)}, []),
         (dict.fromkeys(range(1, 9), (100, 100)) | {9: (5000, 5000)}, list(range(1, 9))),
         ({1: (0, 3)}, [1]),
+        (dict.fromkeys(range(500), (2_000, 2_000)), list(range(65))),
+        (dict.fromkeys(range(8), (130_000, 130_000)), []),
+        (dict.fromkeys(range(7), (130_000, 130_000)) | {7: (40_000, 80_000)}, []),
+        (
+            {n: (130_000 - 20_000 * n,) * 2 for n in range(5)}
+            | dict.fromkeys([5, 6, 7], (33_000,) * 2),
+            [5, 6, 7],
+        ),
     ],
 )
 def test_eight_of_a_size_or_half_deleted(
@@ -56,6 +65,25 @@ def test_small_commits_do_not_pile_up(tmp_path: Path, encoder: object) -> None:
         assert len(snapshot.segments) < 16
         assert sum(row.passages for row in snapshot.segments) == 70
         assert len(list((tmp_path / "many" / "vectors").iterdir())) == len(snapshot.segments)
+    assert answers(tmp_path / "many", encoder) == answers(tmp_path / "one", encoder)
+    assert check(tmp_path / "many") == ()
+
+
+def test_full_segments_are_left(
+    tmp_path: Path, encoder: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No merge makes a larger one; each document is found as in a single segment."""
+    monkeypatch.setattr(module, "FULL", 20)
+    with Index.open(tmp_path / "many", encoder=encoder) as index:
+        for n in range(70):
+            index.add([{"id": str(n), "text": f"text {n}"}])
+    with Index.open(tmp_path / "one", encoder=encoder) as index:
+        index.add([{"id": str(n), "text": f"text {n}"} for n in range(70)])
+    with Snapshot.open(tmp_path / "many") as snapshot:
+        sizes = [row.passages for row in snapshot.segments]
+        assert len(sizes) < 20
+        assert max(sizes) <= 20
+        assert sum(sizes) == 70
     assert answers(tmp_path / "many", encoder) == answers(tmp_path / "one", encoder)
     assert check(tmp_path / "many") == ()
 

@@ -7,12 +7,12 @@ import pytest
 
 from clsearch.index import analysis
 from clsearch.index.store import fulltext
-from clsearch.search import filters, fusion, query, snippets
+from clsearch.search import bm25, filters, fusion, query, snippets
 
 
 @pytest.mark.parametrize(
     "module",
-    [analysis, fulltext, filters, fusion, query, snippets],
+    [analysis, fulltext, bm25, filters, fusion, query, snippets],
     ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment
+from clsearch.search.commit import Commit
 from clsearch.search.query import plain
-from clsearch.search.ranking import Ranked, Ranking, Times
+from clsearch.search.ranking import Ranked, Ranking
 from clsearch.search.rerank import RERANKED, PairScorer, rerank, reranking
+from clsearch.search.times import Times
 from words_encoder import WordsEncoder
 
 
@@ -65,7 +67,8 @@ def read_again(path: Path, encoder: WordsEncoder, scorer: PairScorer, k: int) ->
     [vector] = encoder.encode_queries([query.text])
     with Snapshot.open(path) as snapshot:
         segments = [Segment.open(path, row) for row in snapshot.segments]
-        ranking = Ranking(snapshot, lambda: segments, query, vector, "hybrid", None, Times())
+        commit = Commit(snapshot, lambda: segments, None, [], Times())
+        ranking = Ranking(commit, query, vector, "hybrid")
         return reranking(scorer, ranking)(k)
 
 

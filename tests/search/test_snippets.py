@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clsearch.index import analysis
 from clsearch.search.query import plain
-from clsearch.search.snippets import MOST_ENCODED, Snippet, sentences, snippets
+from clsearch.search.snippets import MOST_ENCODED, Snippet, Snippets, sentences
 
 anything = st.text(st.characters(), max_size=60)
 SHAPES = [
@@ -43,6 +43,19 @@ class Nearness:
         words = [re.findall(r"\w+", text) for text in texts]
         found = [max(self.cosines.get(word, 0.0) for word in of_one) for of_one in words]
         return np.array(found, np.float32)
+
+
+def snippets(
+    passages: Sequence[tuple[str, Collection[str]]],
+    weights: Mapping[str, float],
+    whole: Collection[str],
+    nearness: Nearness | None,
+) -> list[Snippet]:
+    """As a search makes them: what words leave undecided is encoded, all of it at once."""
+    made = Snippets(passages, weights, whole)
+    if nearness is None or not made.undecided:
+        return made.by_words()
+    return made.by_both(nearness(made.undecided).tolist())
 
 
 def of(query: str, text: str) -> Snippet:

@@ -38,3 +38,18 @@ def test_little_is_padding() -> None:
     lengths = np.random.default_rng(1).integers(2, 257, 2000)
     places = sum(batch.ids.size for batch in batches(made(lengths.tolist()), 0, 2048))
     assert places < 1.03 * lengths.sum()
+
+
+def test_halves_are_the_batch_again_and_no_wider_than_they_must_be() -> None:
+    texts = made([9, 7, 4, 2, 1])
+    (batch,) = batches(texts, pad=0, limit=100, first=10)
+    longer, shorter = batch.halves()
+    assert longer.order.tolist() == [10, 11]
+    assert shorter.order.tolist() == [12, 13, 14]
+    assert longer.ids.shape == longer.types.shape == longer.mask.shape == (2, 9)
+    assert shorter.ids.shape == shorter.types.shape == shorter.mask.shape == (3, 4)
+    for half in (longer, shorter):
+        for row, place in enumerate(half.order):
+            text = texts[place - 10]
+            assert half.ids[row][half.mask[row]].tolist() == text.ids
+            assert half.types[row][half.mask[row]].tolist() == text.types

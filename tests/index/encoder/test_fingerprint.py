@@ -1,6 +1,7 @@
 """A fingerprint changes with everything that changes a vector, and with nothing else."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from clsearch.index.encoder import Encoder
+from clsearch.index.encoder import fingerprint as module
 
 
 def fingerprint(folder: Path, **options: str) -> str:
@@ -71,3 +73,42 @@ def test_what_does_not_change_it(new_model: Callable[..., Path], tmp_path: Path)
     assert fingerprint(folder, device="cpu") == before
     shutil.copytree(folder, tmp_path / "copy")
     assert fingerprint(tmp_path / "copy") == before
+
+
+def test_weights_are_hashed_once_for_each_change(
+    new_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A digest is kept with the stamp of its file; as large a file of the same time is another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "LARGE", 0)
+    folder = new_model("bert")
+    weights = folder / "model.safetensors"
+    first = fingerprint(folder)
+    assert not (tmp_path / "cache").exists()  # so fresh a file may change within its stamp
+    monkeypatch.setattr(module, "FRESH", -1.0)
+    assert fingerprint(folder) == first
+    kept = {file: file.read_bytes() for file in (tmp_path / "cache/clsearch/digests").iterdir()}
+    assert json.loads(kept[module._place(weights)])["stamp"][0] == weights.stat().st_size
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "mmap", None)  # to hash would fail
+        assert fingerprint(folder) == first
+    of = weights.stat()
+    change_weight(folder)
+    os.utime(weights, ns=(of.st_atime_ns, of.st_mtime_ns))
+    assert weights.stat().st_size == of.st_size
+    assert fingerprint(folder) != first
+    for file in kept:
+        file.write_text("no JSON")
+    assert fingerprint(folder) != first
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    new_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_model("bert")
+    first = fingerprint(folder)
+    monkeypatch.setattr(module, "LARGE", 0)
+    monkeypatch.setattr(module, "FRESH", -1.0)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert fingerprint(folder) == first

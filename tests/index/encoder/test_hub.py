@@ -1,12 +1,13 @@
 """Names of models: the embedded one, folders, the cache of the hub; never the network."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 
-from clsearch.index.encoder import Encoder
+from clsearch.index.encoder import Encoder, hub
 from clsearch.index.encoder.hub import find_model
 from clsearch.index.errors import ModelError
 
@@ -44,6 +45,37 @@ def test_a_cached_model_needs_no_network(
     assert local.declaration["revision"] is None
     assert encoder.fingerprint != local.fingerprint
     assert (encoder.encode_queries(["router"]) == local.encode_queries(["router"])).all()
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"])
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT])
+def test_a_whole_model_is_found_as_the_library_finds_it(
+    variable: str,
+    revision: str | None,
+    tmp_path: Path,
+    plain_models: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But for the time of its import; a model without modules.json is left to it."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    cache = tmp_path / "hub"
+    monkeypatch.setenv(variable, str(tmp_path if variable == "HF_HOME" else cache))
+    snapshot = cache / "models--some--model" / "snapshots" / COMMIT
+    shutil.copytree(plain_models("bert"), snapshot)
+    (cache / "models--some--model" / "refs").mkdir()
+    for ref in ("main", "v1.0"):
+        (cache / "models--some--model" / "refs" / ref).write_text(COMMIT)
+    assert hub._from_cache("some/model", revision) is None
+    (snapshot / "modules.json").write_text("[]")
+    theirs = huggingface_hub.snapshot_download(
+        "some/model", revision=revision, cache_dir=cache, local_files_only=True
+    )
+    name = "some/model" + (f"@{revision}" if revision else "")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    assert find_model(name) == hub.Source(Path(theirs), COMMIT)
+    assert hub._from_cache("some/model", "v2") is None
+    assert hub._from_cache("other/model", None) is None
 
 
 @pytest.mark.parametrize("name", ["some/model", "other-model", "some/model@v2"])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from clsearch.index.encoder import Encoder
 from clsearch.index.encoder.batches import batches
 from clsearch.index.encoder.declaration import read_declaration
 from clsearch.index.encoder.numpy_bert import NumpyBert, runs_in_numpy
+from clsearch.index.encoder.pooling import MODES
 from clsearch.index.encoder.tokenizer import Tokenizer
 from clsearch.index.encoder.torch_backend import TorchTransformer
 
@@ -37,6 +39,49 @@ def assert_equal_in_both(folder: Path, texts: list[str]) -> None:
 )
 def test_activations(activation: str, new_model: NewModel, texts: list[str]) -> None:
     assert_equal_in_both(new_model("bert", hidden_act=activation), texts)
+
+
+@pytest.mark.parametrize("family", ["bert", "camembert", "distilbert", "roberta", "xlm-roberta"])
+@pytest.mark.parametrize("headed", [False, True])
+def test_families(family: str, headed: bool, new_model: NewModel, texts: list[str]) -> None:
+    """BERT and those that differ in names and in how positions count; also below a head's name."""
+    model = "xlm-roberta" if family in ("camembert", "roberta") else family
+    folder = new_model(model)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": family}))
+    if headed:
+        prefix = "roberta." if model == "xlm-roberta" else f"{family}."
+        file = folder / "model.safetensors"
+        tensors = {prefix + name: tensor for name, tensor in load_file(file).items()}
+        save_file(tensors, file, metadata={"format": "pt"})
+    assert_equal_in_both(folder, [*texts, "the <pad> network [PAD] cable"])
+
+
+@pytest.mark.parametrize("pooling", [*MODES, "cls+mean", "cls+max", "max+lasttoken"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "xlm-roberta"])
+def test_poolings(
+    pooling: str, family: str, new_model: NewModel, texts: list[str], monkeypatch: Any
+) -> None:
+    """Of a query in NumPy as of many texts in torch; one token alone, where that is the vector."""
+    folder = str(new_model(family))
+    ours = Encoder.load(folder, pooling).encode_queries(texts)
+    monkeypatch.setattr(NumpyBert, "most_tokens", -1)
+    theirs = Encoder.load(folder, pooling).encode_queries(texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_last_layer_for_one_token_alone(new_model: NewModel, texts: list[str]) -> None:
+    """Wherever it stands, and whatever its weight."""
+    folder = new_model("bert")
+    declared = read_declaration(folder)
+    tokenizer = Tokenizer(declared)
+    model = NumpyBert(declared.config, folder / "model.safetensors")
+    [batch] = batches(tokenizer.encode(texts, 24), tokenizer.pad, 1000)
+    rows, width = batch.ids.shape
+    weights = np.zeros((rows, 1, width), np.float32)
+    weights[np.arange(rows), 0, np.arange(rows) % batch.mask.sum(axis=1)] = np.arange(1, rows + 1)
+    alone, _ = model.pooled(batch, weights, None)
+    np.testing.assert_allclose(alone, weights @ model.forward(batch), rtol=1e-4, atol=1e-5)
 
 
 def test_token_types(new_model: NewModel, texts: list[str]) -> None:

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from clsearch.index.encoder.pooling import concatenate, kept_tokens, parse_modes, pooling_weights
+from clsearch.index.encoder.pooling import (
+    concatenate,
+    kept_tokens,
+    parse_modes,
+    pooling_weights,
+    single_tokens,
+)
 from clsearch.index.errors import UsageError
 
 MASK = np.array([[True, True, True, False], [True, False, False, False]])
@@ -38,6 +44,19 @@ def test_a_text_that_is_all_prompt_keeps_its_tokens() -> None:
     np.testing.assert_array_equal(kept_tokens(MASK, 1)[1], MASK[1])
     np.testing.assert_array_equal(kept_tokens(MASK, 9), MASK)
     np.testing.assert_array_equal(MASK[0], [True, True, True, False])
+
+
+def test_where_one_token_of_each_text_is_its_vector() -> None:
+    for mode, expected in (("cls", [0, 0]), ("lasttoken", [2, 0])):
+        places = single_tokens(pooling_weights(MASK, (mode,)))
+        np.testing.assert_array_equal(places, expected)
+    places = single_tokens(pooling_weights(kept_tokens(MASK, 1), ("cls",)))
+    np.testing.assert_array_equal(places, [1, 0])
+    for modes in (("mean",), ("weightedmean",), ("cls", "lasttoken"), ("max",)):
+        assert single_tokens(pooling_weights(MASK, modes)) is None
+    # As many weights as texts, but not one each; one each, but not 1.
+    assert single_tokens(np.array([[[1, 1]], [[0, 0]]], dtype=np.float32)) is None
+    assert single_tokens(np.array([[[0.5, 0]], [[1, 0]]], dtype=np.float32)) is None
 
 
 def test_concatenation_is_in_the_order_of_the_modes() -> None:

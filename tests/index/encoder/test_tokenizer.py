@@ -1,13 +1,16 @@
-"""Token spans: code points, whole, in order, and in linear time."""
+"""Token spans: code points, whole, in order, and in linear time. Many texts as few."""
 
 import itertools
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
-from clsearch.index.encoder import Encoder
+from clsearch.index.encoder import Encoder, tokenizer
+from clsearch.index.encoder.declaration import read_declaration
 from clsearch.index.errors import ModelError
 
 Models = Callable[[str], Path]
@@ -43,6 +46,30 @@ def test_as_many_spans_as_tokens(plain_models: Models) -> None:
         text = "the router resets x"
         (tokens,) = encoder._tokenizer.encode([text], 100)
         assert len(encoder.token_spans(text)) == len(tokens.ids) - 2
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_many_texts_give_the_tokens_of_few(
+    architecture: str,
+    side: str,
+    plain_models: Models,
+    tmp_path: Path,
+    texts: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = copytree(plain_models(architecture), tmp_path / "model")
+    options = json.loads((folder / "tokenizer_config.json").read_text())
+    options["truncation_side"] = side
+    (folder / "tokenizer_config.json").write_text(json.dumps(options))
+    made = tokenizer.Tokenizer(read_declaration(folder))
+    texts = [*texts, "the router\ud800 resets", "how do i reset the cable " * 9]
+    few = {length: made.encode(texts, length) for length in (24, 7, 3)}
+    assert max(len(text.ids) for text in few[7]) == 7
+    monkeypatch.setattr(tokenizer, "_MANY", 1)
+    for length, tokens in few.items():
+        assert made.encode(texts, length) == tokens
+    assert len(made.spans("reset " * 50)) >= 50, "spans are never cut"
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

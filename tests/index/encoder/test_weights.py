@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from clsearch.index.encoder import Encoder
-from clsearch.index.encoder.weights import Weights, weight_files
+from clsearch.index.encoder.weights import Weights, half_to_float, weight_files
 from clsearch.index.errors import ModelError
 
 NewModel = Callable[..., Path]
@@ -91,3 +91,15 @@ def test_weights_of_another_configuration(new_model: NewModel) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"do not fit config\.json.*encoder\.layer\.2"):
         Encoder.load(str(folder)).encode_queries(["router"])
+
+
+def test_every_half_as_numpy_converts_it() -> None:
+    """All 65,536: zeros of both signs, subnormal, normal; infinities and what is no number."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    converted = np.empty(finite.shape, np.float32)
+    half_to_float(finite, converted)
+    np.testing.assert_array_equal(converted.view(np.uint32), finite.astype("f4").view(np.uint32))
+    converted = np.empty(every.shape, np.float32)
+    half_to_float(every, converted)
+    np.testing.assert_array_equal(converted, every.astype(np.float32))

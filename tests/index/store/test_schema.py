@@ -141,6 +141,25 @@ def test_the_schema_before_is_migrated(old: Path, opened: Callable[[], Index]) -
     assert check(old) == ()
 
 
+def test_terms_are_counted_by_the_migration(old: Path, opened: Callable[[], Index]) -> None:
+    """As in an index that was written with today's schema."""
+    opened().close()
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        before = connection.execute("SELECT * FROM passages_terms").fetchall()
+        connection.executescript(
+            "DROP TABLE passages_terms; "
+            "CREATE VIRTUAL TABLE passages_terms USING fts5vocab(passages_fts, row); "
+            "UPDATE settings SET value = '3' WHERE key = 'schema'"
+        )
+    with pytest.raises(IndexMismatch, match="has schema 3"):
+        Snapshot.open(old)
+    opened().close()
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        assert connection.execute("SELECT * FROM passages_terms").fetchall() == before
+    assert len(before) > 20
+    assert check(old) == ()
+
+
 def test_a_migrated_index_goes_on(old: Path, opened: Callable[[], Index]) -> None:
     """New documents get new ids, and removed ones leave the full text."""
     with opened() as index:

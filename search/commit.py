@@ -1,0 +1,79 @@
+"""One commit of an index, and what the queries that are asked of it together have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..index.store.snapshot import Snapshot
+from ..index.types import Filter
+from .times import Times
+
+if TYPE_CHECKING:
+    from ..index.vectors import Segment
+    from .dense import Ids, Vectors
+
+# So many vectors go through the segments at once.
+TOGETHER = 64
+
+
+class Commit:
+    """A snapshot with its segments, what a filter lets through, and the nearest of many vectors."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        segments: Callable[[], Sequence[Segment]],
+        condition: Filter | None,
+        vectors: Sequence[Vectors],
+        times: Times,
+    ) -> None:
+        """`segments` opens them; `vectors` [n, d] are of the queries without marks of their own."""
+        self.snapshot = snapshot
+        self.times = times
+        self._open = segments
+        self._condition = condition
+        self._vectors = vectors
+        self._asked: tuple[int, int] | None = None
+        self._found: list[list[tuple[int, float]]] = []
+
+    def nearest(self, row: int, depth: int) -> list[tuple[int, float]]:
+        """The `depth` best (passage id, cosine) to a vector, best first, ties by id.
+
+        The first to ask asks for its neighbours among the vectors, too.
+        """
+        from . import dense
+
+        rows = range(row - row % TOGETHER, min(len(self._vectors), row - row % TOGETHER + TOGETHER))
+        if self._asked is None or self._asked[0] != rows.start:
+            self._found = dense.search_many(
+                self.segments,
+                self._vectors[rows.start : rows.stop],
+                depth,
+                self.tombstones,
+                self.allowed,
+            )
+            self._asked = rows.start, depth
+        if self._asked[1] == depth:
+            return self._found[row - rows.start]
+        return dense.search(self.segments, self._vectors[row], depth, self.tombstones, self.allowed)
+
+    @cached_property
+    def segments(self) -> Sequence[Segment]:
+        """The live segments, opened."""
+        with self.times.stage("open"):
+            return self._open()
+
+    @cached_property
+    def tombstones(self) -> Ids:
+        """Ids of deleted passages that a segment still holds; ascending."""
+        return self.snapshot.tombstones()
+
+    @cached_property
+    def allowed(self) -> Ids | None:
+        """Ids of the passages that the filter lets through, ascending; None where there is none."""
+        if self._condition is None:
+            return None
+        with self.times.stage("filter"):
+            return self.snapshot.matching(self._condition)
