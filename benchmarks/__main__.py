@@ -21,7 +21,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 # Less than 30 minutes together on two cores.
 RUNS: dict[str, list[str]] = {
-    "encode.py": ["COLLECTION"],
+    "index.py": ["COLLECTION"],
     "lexical.py": ["COLLECTION", "--documents", "100000"],
     "scale.py": ["COLLECTION", "--documents", "20000", "--files", "20000"],
     "growth.py": ["COLLECTION", "--most", "10000"],

@@ -350,7 +350,8 @@ class Batch:
         settings = self.store.settings
         known, used = _engines(settings.declaration), _engines(self._encoder.declaration)
         if not used <= known:
-            declaration = {**settings.declaration, "engines": [*sorted(known | used)]}
+            engines: list[Json] = [*sorted(known | used)]
+            declaration = {**settings.declaration, "engines": engines}
             self.store.save(replace(settings, declaration=declaration))
 
     def _write(self, ids: list[int], hashes: list[str]) -> SegmentRow:
