@@ -70,7 +70,7 @@ class Lexical:
     def _paired(self, most: int, k: int, allowed: Ids | None) -> list[tuple[int, float]]:
         """The `k` best by the rarest terms, up to `most` postings, of passages with two of them.
 
-        Or with one that is in few passages. To find them costs FTS5 a tenth of what it costs to
+        Or with one that is in few passages. To find them costs FTS5 a fraction of what it costs to
         rank all that have any of the terms.
         """
         rarest = self._known[: min(PAIRED, bisect_right(self._postings, most))]
