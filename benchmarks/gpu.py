@@ -187,7 +187,8 @@ def peers(device: str) -> Iterator[tuple[str, Encode]]:
         "sentence-transformers bf16",
         lambda texts: half.encode(list(texts), convert_to_tensor=True).float().cpu().numpy(),
     )
-    yield "clsearch", Encoder.load(device=device).encode_passages
+    # On a CPU, by torch: the path that a GPU takes.
+    yield "clsearch", Encoder.load(device=device, precision="float32").encode_passages
     if device.startswith("cuda") and torch.cuda.device_count() > 1:
         yield f"clsearch, {torch.cuda.device_count()} GPUs", Encoder.load().encode_passages
 
@@ -227,7 +228,7 @@ def utilisation(
         folder = write_model(Path(root) / "model", shape)
         declared = read_declaration(folder)
         tokenizer = Tokenizer(declared)
-        encoder = Encoder.load(str(folder), device=str(device))
+        encoder = Encoder.load(str(folder), device=str(device), precision="float32")
         model = TorchTransformer(folder, str(device))
         tokens = tokenizer.encode(texts, declared.passage_length)
         lengths = [len(text.ids) for text in tokens]

@@ -272,7 +272,7 @@ def test_a_model_that_cannot_run_makes_no_index(
     """Weights are read late: an index made with what then fails could not be used with another."""
 
     class Broken(WordsEncoder):
-        def encode_passages(self, texts: Any) -> Any:
+        def encode_queries(self, texts: Any) -> Any:
             raise ModelError("the weights do not fit")
 
     monkeypatch.setattr(Encoder, "load", lambda *model: Broken())

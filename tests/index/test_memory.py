@@ -13,7 +13,7 @@ from clsearch.index.files import segment_path
 from clsearch.index.store import manifest
 
 WORDS = [f"word{n}" for n in range(200)]
-LENGTH = 2_000  # characters of a document, about
+LENGTH = 4_000  # characters of a document, about
 
 
 def peak(folder: Path, encoder: Any, documents: int) -> int:
