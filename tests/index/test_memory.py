@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clsearch.index import Index, batch, sync
+from clsearch.index import Index, batch, merge, sync
 from clsearch.index.files import segment_path
 from clsearch.index.store import manifest
 
 WORDS = [f"word{n}" for n in range(200)]
-LENGTH = 4_000  # characters of a document, about
+LENGTH = 2_000  # characters of a document, about
 
 
 def peak(folder: Path, encoder: Any, documents: int) -> int:
@@ -48,8 +48,9 @@ def test_memory_grows_by_ids_and_not_by_texts(
 ) -> None:
     """Of a document that is committed no more is kept than what tells it from others of its file.
 
-    That, and the vectors of one merge, are less than half of its text.
+    That is less than half of its text. A merge has vectors in memory, up to a bound of its own.
     """
+    monkeypatch.setattr(merge, "FANOUT", 1_000)
     monkeypatch.setattr(batch, "PASSAGES", 100)
     monkeypatch.setattr(batch, "SLICE", 50)
     monkeypatch.setattr(sync, "HELD_CHARACTERS", 50 * LENGTH)
