@@ -11,20 +11,32 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+HERE = Path(__file__).parent
 # Less than 30 minutes together on two cores.
 RUNS: dict[str, list[str]] = {
-    "index.py": ["COLLECTION"],
+    "index.py": ["COLLECTION", "--peer-documents", "200"],
+    "query.py": ["COLLECTION", "--index", "FOLDER/query", "--queries", "50"],
+    "vectors.py": [
+        "FOLDER/query/base",
+        "100000",
+        "--queries",
+        "COLLECTION/queries.jsonl",
+        "--folder",
+        "FOLDER/vectors",
+    ],
     "lexical.py": ["COLLECTION", "--documents", "100000"],
     "scale.py": ["COLLECTION", "--documents", "20000", "--files", "20000"],
     "growth.py": ["COLLECTION", "--most", "10000"],
+    "gpu.py": ["COLLECTION"],
 }
 ON_A_GPU = {"gpu.py"}
 PACKAGES = (
@@ -52,6 +64,20 @@ def machine() -> str:
     )
 
 
+def run(name: str, collection: Path, folder: str) -> bool:
+    """Run one, in a process of its own; False where it failed."""
+    if name in ON_A_GPU and not shutil.which("nvidia-smi"):
+        print(f"\n{name}: no GPU here", flush=True)
+        return True
+    places = {"COLLECTION": str(collection), "FOLDER": folder}
+    given = [re.sub("|".join(places), lambda found: places[found[0]], one) for one in RUNS[name]]
+    print(f"\npython benchmarks/{name} {' '.join(given)}", flush=True)
+    began = time.monotonic()
+    code = subprocess.run([sys.executable, HERE / name, *given], check=False).returncode
+    print(f"({time.monotonic() - began:.0f} s)", flush=True)
+    return code == 0
+
+
 def main() -> int:
     """Run them; 1 where one failed."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
@@ -61,18 +87,9 @@ def main() -> int:
     if not arguments.collection.is_dir():
         parser.error(f"there is no folder {str(arguments.collection)!r}: name one as COLLECTION")
     print(machine(), flush=True)
-    failed = []
-    for name in arguments.only or RUNS:
-        if name in ON_A_GPU and not shutil.which("nvidia-smi"):
-            print(f"\n{name}: no GPU here", flush=True)
-            continue
-        given = [str(arguments.collection) if one == "COLLECTION" else one for one in RUNS[name]]
-        print(f"\npython benchmarks/{name} {' '.join(given)}", flush=True)
-        began = time.monotonic()
-        code = subprocess.run([sys.executable, FOLDER / name, *given], check=False).returncode
-        print(f"({time.monotonic() - began:.0f} s)", flush=True)
-        if code:
-            failed.append(name)
+    with tempfile.TemporaryDirectory() as folder:
+        names = arguments.only or RUNS
+        failed = [name for name in names if not run(name, arguments.collection, folder)]
     if failed:
         print(f"\nfailed: {', '.join(failed)}")
     return 1 if failed else 0
