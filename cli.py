@@ -448,7 +448,8 @@ def status(index_path: str | None, as_json: bool) -> None:
         "prompts": ", ".join(f"{of} {text!r}" for of, text in facts["prompts"].items() if text)
         or "none",
         "queries": QUERIES.get(facts["queries"], "not recorded; encode again to know"),
-        "engines": "; ".join(facts["engines"]) or "none yet",
+        "engines": "; ".join(facts["engines"])
+        or ("not recorded" if facts["passages"] else "none yet"),
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
     }
@@ -549,7 +550,8 @@ def check(repair: bool, probes: int | None, index_path: str | None, as_json: boo
     audit: dict[str, object] = {}
     if probes and not problems:
         recall, advice = measure(path, probes)
-        audit = {"recall": {**asdict(recall), "advice": advice}}
+        figures = {name: round(value, 4) for name, value in asdict(recall).items()}
+        audit = {"recall": {**figures, "advice": advice}}
     if as_json:
         print_json({"index": str(path), "problems": problems, "repaired": repaired, **audit})
     else:

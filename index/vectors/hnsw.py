@@ -16,7 +16,7 @@ from . import flat
 faiss: Any = typed  # its types leave out much of what is used here
 
 NEIGHBOURS = 16  # M: 2 M links in the lowest layer
-EF_CONSTRUCTION = 100
+EF_CONSTRUCTION = 200
 
 
 def build(chunks: Iterable[NDArray[np.float32]], dimension: int) -> Iterator[bytes]:
