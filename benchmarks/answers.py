@@ -1,10 +1,10 @@
 """Can a score tell that nothing answers? Judged questions against questions of other matters.
 
-    python benchmarks/answers.py COLLECTION --index FOLDER
+    python benchmarks/answers.py COLLECTION --index FOLDER [--split test]
 
 COLLECTION is a folder in BEIR's layout; its index is made in FOLDER, and used again. The questions
 of `off_topic.txt` (recipes, sports, law, gossip, everyday life) are asked of it beside the judged
-ones of the test split. For each mode: AUROC of the best hit's score, the chance that a judged
+ones of a split. For each mode: AUROC of the best hit's score, the chance that a judged
 question scores higher than an off-topic one (ties count half: Hanley and McNeil, 1982), and which
 share of each has only weak hits (score below 0.5).
 """
@@ -37,11 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("collection", type=Path)
     parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--split", default="test")
     arguments = parser.parse_args()
     with Index.open(arguments.index) as index:
         index.add(beir.read_corpus(arguments.collection))
     texts = beir.read_queries(arguments.collection)
-    judged = [texts[query] for query in beir.read_qrels(arguments.collection, "test")]
+    judged = [texts[query] for query in beir.read_qrels(arguments.collection, arguments.split)]
     other = OFF_TOPIC.read_text(encoding="utf-8").splitlines()
     searcher = Searcher.open(arguments.index)
     print(f"{arguments.collection.name}: {len(judged)} judged questions, {len(other)} off topic")
