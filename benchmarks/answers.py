@@ -11,11 +11,13 @@ share of each has only weak hits (score below 0.5).
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from clsearch import Index, Searcher
 from clsearch.search.evaluate import beir
+from clsearch.search.scale import Mode
 
 OFF_TOPIC = Path(__file__).with_name("off_topic.txt")
 
@@ -27,9 +29,9 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float((above + equal / 2).mean())
 
 
-def best_scores(searcher: Searcher, questions: list[str], mode: str) -> np.ndarray:
+def best_scores(searcher: Searcher, questions: list[str], mode: Mode) -> np.ndarray:
     """The score of the best hit for each question, 0 where there is none."""
-    found = [searcher.search(question, 1, mode) for question in questions]  # type: ignore[arg-type]
+    found = [searcher.search(question, 1, mode) for question in questions]
     return np.array([hits[0].score if hits else 0.0 for hits in found])
 
 
@@ -47,7 +49,7 @@ def main() -> None:
     searcher = Searcher.open(arguments.index)
     print(f"{arguments.collection.name}: {len(judged)} judged questions, {len(other)} off topic")
     print(f"{'mode':<8}  {'AUROC':>6}  {'judged, weak':>12}  {'off topic, weak':>15}")
-    for mode in ("hybrid", "dense", "lexical"):
+    for mode in get_args(Mode):
         good, bad = (best_scores(searcher, asked, mode) for asked in (judged, other))
         weak = [float((scores < 0.5).mean()) for scores in (good, bad)]
         print(f"{mode:<8}  {auroc(good, bad):>6.3f}  {weak[0]:>12.1%}  {weak[1]:>15.1%}")

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from clsearch.index.files import DATABASE
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment
 from clsearch.search.evaluate import beir
+from clsearch.search.scale import Mode
 
 PEER = """
 import sqlite3, sys, time
@@ -74,7 +76,7 @@ _, status, used = os.wait4(process, 0)
 print(json.dumps([time.perf_counter() - began, used.ru_maxrss, status]))
 """
 QUESTION = "does vitamin D reduce the risk of falls in older people"
-MODES = ("dense", "lexical", "hybrid")
+MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 
 
 def run(command: Sequence[str]) -> tuple[float, float]:
@@ -136,18 +138,18 @@ def many(index: Path, peer: Sequence[str], queries: list[str]) -> None:
     searcher = Searcher.open(index)
     print(f"\n{len(queries)} queries, queries/s{'':<11}  {'one by one':>10}  {'at once':>8}  ratio")
     for mode in MODES:
-        searcher.search_many(queries[:20], 10, mode)  # type: ignore[arg-type]
+        searcher.search_many(queries[:20], 10, mode)
 
-        def one_by_one(mode: str = mode) -> None:
+        def one_by_one(mode: Mode = mode) -> None:
             for query in queries:
-                searcher.search(query, 10, mode)  # type: ignore[arg-type]
+                searcher.search(query, 10, mode)
 
         one = per_second(one_by_one, len(queries))
         for name, work in {
             f"search_many, {mode}": searcher.search_many,
             f"rank_documents, {mode}": searcher.rank_documents,
         }.items():
-            together = per_second(lambda: work(queries, 10, mode), len(queries))  # noqa: B023
+            together = per_second(partial(work, queries, 10, mode), len(queries))
             print(f"{name:<34}  {one:>10.1f}  {together:>8.1f}  {together / one:.1f}", flush=True)
     printed = subprocess.run([*peer, *queries], capture_output=True, text=True, check=True).stdout
     one, together = map(float, printed.split())
