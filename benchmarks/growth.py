@@ -233,7 +233,8 @@ def main() -> None:
             source = grown.written(arguments.collection, folder, count, arguments.texts)
             index = folder / f"{count}"
             first = grown.first(source, index)
-            passages = int(first["encoded"])
+            with Snapshot.open(index) as snapshot:
+                passages = snapshot.counts().passages
             for engine, run in ENGINES.items():
                 if engine != "clsearch" and count > arguments.peers_most:
                     continue

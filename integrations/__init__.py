@@ -1,1 +1,0 @@
-"""Retrievers for frameworks, each behind an extra of its own."""

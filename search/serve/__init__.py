@@ -1,1 +1,0 @@
-"""The local retrieval backend: HTTP, the page, and MCP."""
