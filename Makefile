@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A non-editable install, built with the setuptools of .venv: what is tested is what a wheel holds.
 INSTALL := rm -rf build && $(BIN)/pip install -q --no-build-isolation -c constraints.txt
 CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICENSE \
-	$(shell find index search data -type f ! -path '*/__pycache__/*')
+	$(shell find index integrations search data -type f ! -path '*/__pycache__/*')
 
 # What `make bench` measures with: a folder in BEIR's layout.
 COLLECTION ?= ../shared/eval/scifact

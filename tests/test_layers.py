@@ -43,9 +43,10 @@ ROWS = (
     {"index.repair"},
     {"index.index"},
     {"search.searcher", "terminal"},
-    {"search.evaluate"},
+    {"search.evaluate", "search.serve", "integrations"},
     {"printing"},
     {"options"},
+    {"operations", "service"},
     {"cli"},
     {"__main__"},
 )
@@ -58,6 +59,7 @@ HEAVY = {"faiss", "sentence_transformers", "sqlite_utils", "tokenizers", "torch"
 def source_files() -> dict[str, Path]:
     """Every module below clsearch by its dotted name; a package by its folder's."""
     files = [*ROOT.glob("*.py"), *ROOT.glob("index/**/*.py"), *ROOT.glob("search/**/*.py")]
+    files += ROOT.glob("integrations/**/*.py")
     return {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         .removesuffix("__init__")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).parent.parent
+FOLDERS = ("index", "search", "integrations")
 WEIGHTS = TREE / "data" / "model" / "model.safetensors"
 
 
@@ -69,7 +70,9 @@ def test_the_wheel_puts_one_name_on_the_path(wheel: zipfile.ZipFile) -> None:
 
 def test_the_wheel_holds_every_module_and_no_other_python_file(wheel: zipfile.ZipFile) -> None:
     """A sub-package that pyproject.toml forgets to list is missing here."""
-    python = [*TREE.glob("*.py"), *TREE.glob("index/**/*.py"), *TREE.glob("search/**/*.py")]
+    python = [*TREE.glob("*.py")]
+    for folder in FOLDERS:
+        python += TREE.glob(f"{folder}/**/*.py")
     expected = {f"clsearch/{path.relative_to(TREE).as_posix()}" for path in python}
     assert {name for name in wheel.namelist() if name.endswith(".py")} == expected
 
@@ -88,7 +91,7 @@ def test_the_wheel_holds_the_data_that_the_program_reads(wheel: zipfile.ZipFile)
 def test_every_package_of_the_tree_is_listed() -> None:
     """pyproject.toml names each folder with an __init__.py."""
     listed = tomllib.loads((TREE / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    inits = [*TREE.glob("index/**/__init__.py"), *TREE.glob("search/**/__init__.py")]
+    inits = [init for folder in FOLDERS for init in TREE.glob(f"{folder}/**/__init__.py")]
     found = {".".join(("clsearch", *path.parent.relative_to(TREE).parts)) for path in inits}
     assert set(listed) == found | {"clsearch"}
 

@@ -1,0 +1,1 @@
+"""Retrievers for frameworks, each behind an extra of its own."""

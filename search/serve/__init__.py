@@ -1,0 +1,1 @@
+"""The local retrieval backend: HTTP, the page, and MCP."""
