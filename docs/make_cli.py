@@ -150,7 +150,7 @@ passages, where a compact or fast one was tuned.""",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
     ),
     "serve": (
-        "Printed once the server takes connections. `token` is the file of its token, if it has one.",
+        "Printed once the server takes connections. `token` is the file of the token, or null.",
         None,
     ),
     "search": (
