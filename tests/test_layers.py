@@ -43,6 +43,7 @@ ROWS = (
     {"index.repair"},
     {"index.index"},
     {"search.searcher", "terminal"},
+    {"search.asynchronous"},
     {"search.evaluate", "search.serve", "integrations"},
     {"printing"},
     {"options"},
