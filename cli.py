@@ -49,6 +49,7 @@ from .printing import (
     progress_line,
     say,
 )
+from .service import serve
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
@@ -679,6 +680,9 @@ def demo(as_json: bool) -> None:
     installed = shutil.which("clsearch")
     program = "clsearch" if installed else f"{shlex.quote(sys.executable)} -m clsearch"
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
+
+
+cli.add_command(serve)
 
 
 def main() -> None:

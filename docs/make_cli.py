@@ -108,6 +108,11 @@ JSON: dict[str, object] = {
         "index": "clsearch-demo/.clsearch",
         "questions": [{"query": "…", "hits": [HIT]}],
     },
+    "serve": {
+        "url": "http://127.0.0.1:7700",
+        "indexes": {"notes": "/home/ada/notes/.clsearch"},
+        "token": None,
+    },
 }
 
 # The `eval --json` of more than one row, or of a run file, with --per-query.
@@ -143,6 +148,10 @@ passages, where a compact or fast one was tuned.""",
     "check": (
         "With `--recall`, there is also `recall`; `advice` is empty where nothing need be done:",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
+    ),
+    "serve": (
+        "It is printed when the server takes connections. `token` is the file that the token is in.",
+        None,
     ),
     "search": (
         """\

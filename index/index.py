@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .batch import Batch, EncoderLike, Progress, SyncReport, Tally
+from .batch import Batch, EncoderLike, Progress, Put, SyncReport, Tally
 from .calibration import calibrate
 from .config import Options
 from .encoder import Encoder
@@ -175,12 +175,23 @@ class Index:
 
         Raises `UsageError` at the first that is none; those before it may be committed.
         """
+        return self._add(documents, lambda put: None)
+
+    def put(self, documents: Sequence[Mapping[str, Any] | Document]) -> list[Put]:
+        """As `add`, and say what became of each."""
+        puts: list[Put] = []
+        self._add(documents, puts.append)
+        return puts
+
+    def _add(
+        self, documents: Iterable[Mapping[str, Any] | Document], told: Callable[[Put], None]
+    ) -> SyncReport:
         tally = Tally()
         with self._writing():
             batch = Batch(self._store, self.encoder, tally)
             batch.encode_waiting()
             for number, given in enumerate(documents):
-                batch.put(stored.storable(checked(given, number)), source=None, mtime=None)
+                told(batch.put(stored.storable(checked(given, number)), source=None, mtime=None))
             batch.flush()
             merge_small(self._store)
             calibrate(self._store, self.encoder)
