@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from . import __version__, terminal
+from . import __version__, operations, terminal
 from .index.config import INDEX_NAME, SAMPLE, find_index
 from .index.errors import IndexDamaged, UsageError
 from .options import (
@@ -679,6 +679,10 @@ def demo(as_json: bool) -> None:
     installed = shutil.which("clsearch")
     program = "clsearch" if installed else f"{shlex.quote(sys.executable)} -m clsearch"
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
+
+
+cli.add_command(operations.backup)
+cli.add_command(operations.restore)
 
 
 def main() -> None:
