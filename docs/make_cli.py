@@ -59,6 +59,8 @@ REPORT = {
     "seconds": 1.234,
 }
 
+COPY = {"generation": 4, "documents": 15, "passages": 61, "segments": 2, "bytes": 412345}
+
 # The object that each command prints with --json. Tests compare its keys with those of real output.
 JSON: dict[str, object] = {
     "index": REPORT,
@@ -113,6 +115,8 @@ JSON: dict[str, object] = {
         "indexes": {"notes": "/home/ada/notes/.clsearch"},
         "token": None,
     },
+    "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
+    "restore": {"backup": "notes.backup", "index": ".clsearch", **COPY, "seconds": 1.234},
 }
 
 # The `eval --json` of more than one row, or of a run file, with --per-query.
