@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 
 from ...index.store.snapshot import Snapshot, ValueType
 from ...index.types import Json
@@ -83,8 +83,7 @@ def read(snapshot: Snapshot) -> Facets:
     A value that all documents have parts nothing, and is left out.
     """
     ids = snapshot.document_ids()
-    common = commonprefix([ids[0], ids[-1]]) if ids else ""  # they are sorted
-    base = common[: common.rfind("/") + 1]
+    base = _base(ids[0], ids[-1]) if ids else ""  # they are sorted
     found: dict[str, list[Value]] = {}
     for key, type, value, count in snapshot.metadata_counts(DOCUMENTS, LONGEST):
         literal = _literal(type, value)
@@ -96,6 +95,12 @@ def read(snapshot: Snapshot) -> Facets:
     keys.sort(key=lambda facet: (-sum(one.documents for one in facet.values), facet.name or ""))
     facets = [*_folders(ids, base), *keys[:KEYS]]
     return Facets(snapshot.generation, len(ids), min(len(ids), DOCUMENTS), base, tuple(facets))
+
+
+def _base(first: str, last: str) -> str:
+    """The folder that both are in, with the slash at its end."""
+    both = zip(first.split("/")[:-1], last.split("/")[:-1], strict=False)
+    return "".join(f"{one}/" for one, _ in takewhile(lambda pair: pair[0] == pair[1], both))
 
 
 def _folders(ids: list[str], base: str) -> Iterator[Facet]:

@@ -25,10 +25,10 @@ export function hitItem(hit, href) {
     [hit.sentence.start, hit.sentence.end],
     ...(hit.marks ?? []),
   ]);
-  const [from, to] = excerpt(shown, sentence);
-  if (from > 0) text.append('… ');
+  const [from, to, begun] = excerpt(shown, sentence);
+  if (!begun) text.append('… ');
   appendMarked(text, shown, [from, to], sentence, words);
-  if (to < shown.length) text.append(' …');
+  if (to < shown.trimEnd().length) text.append(' …');
   part('.others').replaceChildren(...(hit.more ?? []).map((other) => otherItem(other, href)));
   const same = hit.duplicates.length ? `The same in ${hit.duplicates.join(', ')}` : '';
   part('.same').textContent = same;

@@ -135,15 +135,18 @@ function show(found, k) {
   $('#status').textContent = told(found);
   showEmpty(found);
   lightUp();
+  if (reading && state.open && !reader.querySelector('mark')) fill();
   if (kept >= 0) linkOf(hits.children[kept])?.focus();
 }
 
 function told(found) {
-  if (!found || !found.hits.length) return '';
-  const count = plural(found.hits.length, 'document');
-  const took = found.took_ms === undefined ? '' : ` in ${Math.max(1, Math.round(found.took_ms))} ms`;
-  const weak = found.hits.every((hit) => hit.weak);
-  return weak ? `Nothing here answers that well. What comes nearest:` : `${count}${took}`;
+  if (!found?.hits.length) return '';
+  const weak = found.hits.filter((hit) => hit.weak).length;
+  if (weak === found.hits.length) return 'Nothing here answers that well. What comes nearest:';
+  const { took_ms: took } = found;
+  const count = plural(found.hits.length - weak, 'document');
+  const more = weak ? ` and ${weak.toLocaleString('en')} weak` : '';
+  return `${count}${more} in ${took < 1000 ? `${Math.ceil(took)} ms` : `${(took / 1000).toFixed(1)} s`}`;
 }
 
 function opened(hit) {
@@ -333,14 +336,19 @@ async function showReader() {
     complain(error);
     return;
   }
-  const span = /^(\d+)-(\d+)$/.exec(at)?.slice(1).map(Number);
-  const hit = (answer?.hits ?? [])
-    .flatMap((one) => [one, ...(one.more ?? [])])
-    .find((one) => one.document === id && one.passage.start === span?.[0]);
   if (reader.hidden) cameFrom = document.activeElement;
   reader.hidden = false;
-  fillReader(reader, reading, span, hit && [hit.sentence.start, hit.sentence.end]);
+  fill();
   $('#reader-title').focus({ preventScroll: true });
+}
+
+// The reader with what is known: the sentence is known where the passage is among the hits.
+function fill() {
+  const span = /^(\d+)-(\d+)$/.exec(state.at)?.slice(1).map(Number);
+  const hit = (answer?.hits ?? [])
+    .flatMap((one) => [one, ...(one.more ?? [])])
+    .find((one) => one.document === state.open && one.passage.start === span?.[0]);
+  fillReader(reader, reading, span, hit && [hit.sentence.start, hit.sentence.end]);
 }
 
 // --- the map ---

@@ -36,7 +36,9 @@ export function fillReader(section, read, passage, sentence) {
   const here = document.createElement('span');
   here.className = 'passage';
   appendMarked(here, shown, [from, to], sentence ? answer : [0, 0], []);
-  lines.append(shown.slice(low, from), here, shown.slice(to, high));
+  const around = [shown.slice(low, from), shown.slice(to, high).trimEnd()];
+  lines.classList.toggle('whole', around.join('') === '');
+  lines.append(around[0], here, around[1]);
   body.append(lines);
   appendPieces(body, shown, high, shown.length);
   // Only the text scrolls, not the page around it.

@@ -40,19 +40,22 @@ export function flowing(text) {
   return text.replace(/(?<=[^\n])\n(?![ \t]*(?:\n|[-*+•>|#]|\d+[.)]\s))/g, ' ');
 }
 
-// The part [from, to) of a passage that is shown, around its best sentence.
+// [from, to, begun]: the part of a passage that is shown, around its best sentence, and whether it
+// begins where the passage does, but for the headings, which stand above it anyway.
 export function excerpt(text, [start, end]) {
-  const heading = /^(?:#{1,6}[^\n]*\n\s*)+/.exec(text);
-  let from = heading && heading[0].length <= start ? heading[0].length : 0;
-  if (text.length - from <= EXCERPT * 1.25) return [from, text.length];
-  if (start - from > BEFORE) {
+  const heading = /^(?:#{1,6}[ \t][^\n]*\s*)+/.exec(text)?.[0].length ?? 0;
+  const first = heading <= start ? heading : 0;
+  const last = text.trimEnd().length;
+  if (last - first <= EXCERPT * 1.25) return [first, last, true];
+  let from = first;
+  if (start - first > BEFORE) {
     const space = text.slice(0, start - BEFORE / 2).search(/\s\S*$/);
-    from = Math.max(from, space + 1);
+    from = Math.max(first, space + 1);
   }
   const wanted = Math.max(end, from + EXCERPT);
-  if (wanted >= text.length - 40) return [from, text.length];
   const rest = text.slice(wanted).search(/\s/);
-  return [from, rest < 0 ? text.length : wanted + rest];
+  const to = wanted >= last - 40 || rest < 0 ? last : wanted + rest;
+  return [from, to, from === first];
 }
 
 // Append text[from, to), the sentence in a <mark> and the words in <b>; spans in units.
