@@ -65,11 +65,14 @@ class Maps:
                 del self._making[index]
                 self._made[index] = making.result()
                 making = None
-            made = self._made.get(index) or kept(index)
-            if made is not None:
-                self._made[index] = made
-                if made.key == key:
-                    return made, True
+            made = self._made.get(index)
+            if made is None or made.key != key:
+                # What was kept of another commit may be of another index at the same path.
+                found = kept(index)
+                if found is not None and found.key == key:
+                    made = self._made[index] = found
+            if made is not None and made.key == key:
+                return made, True
             if making is None:
                 self._making[index] = self._thread.submit(_make, index)
             return made, False

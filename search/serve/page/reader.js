@@ -37,7 +37,7 @@ export function fillReader(section, read, passage, sentence) {
   here.className = 'passage';
   appendMarked(here, shown, [from, to], sentence ? answer : [0, 0], []);
   const around = [shown.slice(low, from), shown.slice(to, high).trimEnd()];
-  lines.classList.toggle('whole', around.join('') === '');
+  lines.classList.toggle('here', around.join('') === '');
   lines.append(around[0], here, around[1]);
   body.append(lines);
   appendPieces(body, shown, high, shown.length);
