@@ -41,6 +41,7 @@ HIT = {
         "text": "…",
     },
     "sentence": {"start": 140, "end": 230, "text": "…"},
+    "marks": [[144, 149]],
     "scores": {"dense": 0.63, "lexical": 7.1},
     "metadata": {},
     "duplicates": ["notes/copy of a.md"],
