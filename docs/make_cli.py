@@ -155,7 +155,7 @@ passages, where a compact or fast one was tuned.""",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
     ),
     "serve": (
-        "It is printed when the server takes connections. `token` is the file that the token is in.",
+        "It is printed when the server takes connections. `token` is the file that has the token.",
         None,
     ),
     "search": (
