@@ -48,6 +48,10 @@ class IndexUnknown(UsageError):
     """The server has no index of the name that a request gives."""
 
 
+class ModelUnknown(UsageError):
+    """The server has no model of the name that a request gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An answer that is no success. `retry_after` is in seconds; None: trying again is vain."""
@@ -95,6 +99,7 @@ _PROBLEMS: Mapping[type[BaseException], Problem | tuple[int, str]] = {
     UsageError: (400, "usage"),
     DocumentMissing: Problem(404, "the index has no document of this id", "document_missing"),
     IndexUnknown: (404, "index_unknown"),
+    ModelUnknown: (404, "model_not_found"),
     SourceError: Problem(400, "a source cannot be read", "source"),
     ReadError: (400, "document"),
     ModelError: Problem(500, "the server's model cannot be used: its log says why", "model"),
