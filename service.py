@@ -101,6 +101,7 @@ def serve(
     paths = [existing_index(path) for path in index_paths or (None,)]
     uvicorn = _uvicorn()
     from .search.serve.app import create_app
+    from .search.serve.connection import Connection
     from .search.serve.indexes import named
     from .search.serve.settings import Settings
     from .search.serve.tokens import kept_token, token_path
@@ -118,7 +119,7 @@ def serve(
         _announce(settings, named(paths), file, as_json)
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="on",
             log_config=None,
