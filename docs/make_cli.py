@@ -60,6 +60,8 @@ REPORT = {
     "seconds": 1.234,
 }
 
+COPY = {"generation": 4, "documents": 15, "passages": 61, "segments": 2, "bytes": 412345}
+
 # The object that each command prints with --json. Tests compare its keys with those of real output.
 JSON: dict[str, object] = {
     "index": REPORT,
@@ -109,6 +111,13 @@ JSON: dict[str, object] = {
         "index": "clsearch-demo/.clsearch",
         "questions": [{"query": "…", "hits": [HIT]}],
     },
+    "serve": {
+        "url": "http://127.0.0.1:7700",
+        "indexes": {"notes": "/home/ada/notes/.clsearch"},
+        "token": None,
+    },
+    "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
+    "restore": {"backup": "notes.backup", "index": ".clsearch", **COPY, "seconds": 1.234},
 }
 
 # The `eval --json` of more than one row, or of a run file, with --per-query.
@@ -144,6 +153,10 @@ passages, where a compact or fast one was tuned.""",
     "check": (
         "With `--recall`, there is also `recall`; `advice` is empty where nothing need be done:",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
+    ),
+    "serve": (
+        "It is printed when the server takes connections. `token` is the file that has the token.",
+        None,
     ),
     "search": (
         """\

@@ -382,6 +382,13 @@ class Snapshot:
         )[0]
         return Counts(*row)
 
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Write the whole database, as this transaction sees it, over that of `target`.
+
+        Raises `sqlite3.Error`, which may be about either of them.
+        """
+        self._connection.backup(target)
+
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with reading(self.index):
             return self._connection.execute(sql, values).fetchall()
