@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .search.serve.settings import Settings
 
 KEPT = ""  # the token's own file
+MCP_PATH = "/mcp"
 
 
 @click.command()
@@ -108,8 +109,6 @@ def serve(
 
     settings = Settings(host, port, hosts=hosts, origins=origins, rerank=rerank)
     settings, file = _with_token(settings, token_file, no_token)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, _stop)  # uvicorn raises them again when it has finished
     with _listening(host, port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         app = create_app(paths, settings)
@@ -193,7 +192,7 @@ def mcp(
     with _listening(host, port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         say(f"clsearch: {_by_http(settings)['url']}")
-        _run(uvicorn, create_http_app(server, settings), settings, listening)
+        _run(uvicorn, create_http_app(server, settings, MCP_PATH), settings, listening)
 
 
 def _by_stdio(paths: Sequence[Path]) -> dict[str, Any]:
@@ -206,11 +205,10 @@ def _by_stdio(paths: Sequence[Path]) -> dict[str, Any]:
 
 def _by_http(settings: Settings) -> dict[str, Any]:
     """What an agent connects to, and with which token."""
-    from .search.serve.mcp import PATH
     from .search.serve.settings import as_host
 
     host = settings.hosts[0] if settings.hosts else as_host(settings.host)
-    agent: dict[str, Any] = {"type": "http", "url": f"http://{host}:{settings.port}{PATH}"}
+    agent: dict[str, Any] = {"type": "http", "url": f"http://{host}:{settings.port}{MCP_PATH}"}
     if settings.token is not None:
         agent["headers"] = {"Authorization": f"Bearer {settings.token}"}
     return agent
@@ -230,6 +228,8 @@ def _with_token(
 
 def _run(uvicorn: Any, app: Any, settings: Settings, listening: socket.socket) -> None:
     """Serve the app until a signal; what has begun by then is finished."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _stop)  # uvicorn raises them again when it has finished
     config = uvicorn.Config(
         app,
         ws="none",

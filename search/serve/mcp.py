@@ -44,7 +44,6 @@ class Told(Protocol):
         """As JSON."""
 
 
-PATH = "/mcp"
 MOST_HITS = 20
 MOST_CHARACTERS = 20_000
 
@@ -177,8 +176,8 @@ def create_server(indexes: Indexes) -> MCPServer[Any]:
     return server
 
 
-def create_http_app(server: MCPServer[Any], settings: Settings) -> App:
-    """The server at /mcp over HTTP, behind the guard that `clsearch serve` stands behind.
+def create_http_app(server: MCPServer[Any], settings: Settings, path: str = "/mcp") -> App:
+    """The server over HTTP, behind the guard that `clsearch serve` stands behind.
 
     Without sessions, and with answers of one piece: no connection stays open that the guard would
     have to let pass.
@@ -187,7 +186,7 @@ def create_http_app(server: MCPServer[Any], settings: Settings) -> App:
         allowed_hosts=sorted(settings.accepted_hosts), allowed_origins=list(settings.origins)
     )
     app = server.streamable_http_app(
-        streamable_http_path=PATH,
+        streamable_http_path=path,
         json_response=True,
         stateless_http=True,
         max_request_body_size=settings.limits.body,
