@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from . import __version__, terminal
+from . import __version__, operations, terminal
 from .index.config import INDEX_NAME, SAMPLE, find_index
 from .index.errors import IndexDamaged, UsageError
 from .options import (
@@ -684,6 +684,8 @@ def demo(as_json: bool) -> None:
 
 cli.add_command(serve)
 cli.add_command(mcp)
+cli.add_command(operations.backup)
+cli.add_command(operations.restore)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ ROWS = (
     {"index.types", "index.errors", "index.config"},
     {"index.files", "index.analysis"},
     {
+        "index.destination",
         "index.encoder",
         "index.passages",
         "index.readers",
@@ -26,6 +27,7 @@ ROWS = (
     {
         "index.calibration",
         "index.check",
+        "index.exchange",
         "index.merge",
         "index.reencode",
         "index.sync",
@@ -40,7 +42,7 @@ ROWS = (
     {"search.grouping", "search.snippets"},
     {"search.hits"},
     {"search.rerank"},
-    {"index.repair"},
+    {"index.backup", "index.repair"},
     {"index.index"},
     {"search.searcher", "terminal"},
     {"search.asynchronous"},
