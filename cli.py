@@ -49,7 +49,7 @@ from .printing import (
     progress_line,
     say,
 )
-from .service import serve
+from .service import mcp, serve
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
@@ -683,6 +683,7 @@ def demo(as_json: bool) -> None:
 
 
 cli.add_command(serve)
+cli.add_command(mcp)
 cli.add_command(operations.backup)
 cli.add_command(operations.restore)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args, runtime_checkable
 
-from ..index.errors import IndexDamaged, IndexMismatch, UsageError
+from ..index.errors import DocumentMissing, IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
 from ..index.types import Document, Filter
 from . import query as syntax
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from .rerank import Remembered
 
 T = TypeVar("T")
+
+# How many documents an unknown id is compared with, and how long it may be: 0.1 s.
+HINTED = 10_000
+HINTED_LENGTH = 200
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class QueryEncoder(Protocol):
@@ -226,8 +233,8 @@ class Searcher:
         """The `k` other documents most like the one of this id, each by its best passage.
 
         The score is made of the mean cosine of that passage to the passages of the document.
-        UsageError for an unknown id, a `k` below 1 or a filter that cannot be read, IndexDamaged
-        where a file of the index is not as written.
+        DocumentMissing for an unknown id, UsageError for a `k` below 1 or a filter that cannot be
+        read, IndexDamaged where a file of the index is not as written.
         """
         _check_k(k)
         from . import dense
@@ -235,7 +242,7 @@ class Searcher:
         condition = _filter(where)
 
         def work(snapshot: Snapshot) -> list[Hit]:
-            _check_document(snapshot, document)
+            _document(snapshot, document)
             passages = snapshot.passage_ids(document)
             segments, excluded = self._opened(snapshot), snapshot.tombstones()
             allowed = None if condition is None else snapshot.matching(condition)
@@ -255,16 +262,10 @@ class Searcher:
     def document(self, document: str) -> Document:
         """The document of this id, as it was read: hits' offsets count code points of its `text`.
 
-        UsageError for an unknown id, IndexDamaged where what is stored is not as written.
+        DocumentMissing for an unknown id, IndexDamaged where what is stored is not as written.
         """
 
-        def work(snapshot: Snapshot) -> Document:
-            _check_document(snapshot, document)
-            found = snapshot.document(document)
-            assert found is not None
-            return found
-
-        return self._read(work)
+        return self._read(lambda snapshot: _document(snapshot, document))
 
     def rank_documents(
         self,
@@ -539,12 +540,17 @@ def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
         raise UsageError(f"{name} is {value!r}: there are {', '.join(known)}")
 
 
-def _check_document(snapshot: Snapshot, document: str) -> None:
-    known = snapshot.document_ids()
-    if document not in known:
-        close = difflib.get_close_matches(document, known)
-        hint = f"; there is {', '.join(map(repr, close))}" if close else ""
-        raise UsageError(
-            f"no document {document!r} in the index {str(snapshot.index)!r}{hint}:"
-            " `clsearch search` shows the ids of what it finds"
-        )
+def _document(snapshot: Snapshot, id: str) -> Document:
+    """The document of this id; DocumentMissing names those that are near."""
+    # A lone surrogate is no text that SQLite could look for.
+    found = None if _SURROGATE.search(id) else snapshot.document(id)
+    if found is not None:
+        return found
+    close: list[str] = []
+    if len(id) <= HINTED_LENGTH and snapshot.counts().documents <= HINTED:
+        close = difflib.get_close_matches(id, snapshot.document_ids())
+    hint = f"; there is {', '.join(map(repr, close))}" if close else ""
+    raise DocumentMissing(
+        f"no document {id!r} in the index {str(snapshot.index)!r}{hint}:"
+        " `clsearch search` shows the ids of what it finds"
+    )
