@@ -185,6 +185,8 @@ def mcp(
 
     server = create_server(Indexes(paths))
     if not http:
+        if sys.stdin.isatty():
+            say("clsearch: an agent starts this and speaks to it; see `clsearch mcp --json`")
         server.run("stdio")
         return
     import uvicorn  # comes with the SDK of the protocol
