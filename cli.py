@@ -681,8 +681,8 @@ def demo(as_json: bool) -> None:
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
 
 
-cli.add_command(operations.backup)
-cli.add_command(operations.restore)
+for command in operations.COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:

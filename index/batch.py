@@ -31,6 +31,8 @@ SLICE = 512
 # bytes together.
 OPENED_BYTES = 64_000_000
 
+NONE: Mapping[str, NDArray[np.float32]] = {}
+
 
 class EncoderLike(Protocol):
     """What an index asks of an encoder; `clsearch.Encoder` is one. Vectors are of unit length."""
@@ -174,10 +176,17 @@ class Batch:
         self._sources[row.name] = row
         self._flush_if_due()
 
-    def put(self, document: Document, source: int | None, mtime: float | None) -> int:
+    def put(
+        self,
+        document: Document,
+        source: int | None,
+        mtime: float | None,
+        given: Mapping[str, NDArray[np.float32]] = NONE,
+    ) -> int:
         """Add a document, or bring it up to date -> its key. It is committed whole, now or later.
 
-        The document must be `documents.storable`.
+        The document must be `documents.storable`. `given` are vectors that need not be encoded, by
+        `text_hash`.
         """
         if document.id in self._plans:
             self.flush()
@@ -188,7 +197,7 @@ class Batch:
         if row is None:
             key = self._next_key
             self._next_key += 1
-            self._plan(key, source, mtime, document, [])
+            self._plan(key, source, mtime, document, [], given)
             self.tally.added += 1
         else:
             key = row.key
@@ -196,7 +205,7 @@ class Batch:
             if same and row.source == source:
                 self.tally.unchanged += 1
                 return key
-            self._plan(key, source, mtime, document, passages.of_document(self.store, key))
+            self._plan(key, source, mtime, document, passages.of_document(self.store, key), given)
             self.tally.updated += 1
         self._flush_if_due()
         return key
@@ -215,6 +224,7 @@ class Batch:
         mtime: float | None,
         document: Document,
         old: list[PassageRow],
+        given: Mapping[str, NDArray[np.float32]] = NONE,
     ) -> None:
         by_hash: dict[str, list[PassageRow]] = {}
         for row in reversed(old):
@@ -227,6 +237,8 @@ class Batch:
             kept = by_hash[hash].pop() if by_hash.get(hash) else None
             planned.append((passage, hash, kept))
             if kept is None or kept.segment is None:
+                if hash in given:
+                    self._vectors[hash] = given[hash]
                 self._want(hash, text)
                 self._count += 1
             else:

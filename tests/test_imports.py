@@ -94,8 +94,10 @@ def third_party() -> dict[str, str]:
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
-    """pyproject.toml's dependencies, and the extra `fast`, are exactly what the code names."""
-    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["fast"]
+    """pyproject.toml's dependencies, and its extras of the program, are what the code names."""
+    lines = list(PROJECT["dependencies"])
+    for extra in ("fast", "parquet"):
+        lines += PROJECT["optional-dependencies"][extra]
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     assert set(third_party()) == declared, third_party()
 
