@@ -49,6 +49,7 @@ from .printing import (
     progress_line,
     say,
 )
+from .service import serve
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
@@ -681,6 +682,7 @@ def demo(as_json: bool) -> None:
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
 
 
+cli.add_command(serve)
 for command in operations.COMMANDS:
     cli.add_command(command)
 

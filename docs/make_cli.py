@@ -41,6 +41,7 @@ HIT = {
         "text": "…",
     },
     "sentence": {"start": 140, "end": 230, "text": "…"},
+    "marks": [[144, 149]],
     "scores": {"dense": 0.63, "lexical": 7.1},
     "metadata": {},
     "duplicates": ["notes/copy of a.md"],
@@ -110,6 +111,11 @@ JSON: dict[str, object] = {
         "index": "clsearch-demo/.clsearch",
         "questions": [{"query": "…", "hits": [HIT]}],
     },
+    "serve": {
+        "url": "http://127.0.0.1:7700",
+        "indexes": {"notes": "/home/ada/notes/.clsearch"},
+        "token": None,
+    },
     "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
     "export": {
         "index": ".clsearch",
@@ -158,6 +164,10 @@ passages, where a compact or fast one was tuned.""",
     "check": (
         "With `--recall`, there is also `recall`; `advice` is empty where nothing need be done:",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
+    ),
+    "serve": (
+        "It is printed when the server takes connections. `token` is the file that has the token.",
+        None,
     ),
     "search": (
         """\

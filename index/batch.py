@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,20 @@ class SyncReport:
     recovered: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of one document. `encoded` and `reused` count its passages, as in `SyncReport`.
+
+    `key` is that of its row.
+    """
+
+    document: str
+    result: Literal["created", "updated", "unchanged"]
+    encoded: int
+    reused: int
+    key: int
+
+
 @dataclass(slots=True)
 class Tally:
     """The counts of a `SyncReport` while they grow."""
@@ -182,8 +196,8 @@ class Batch:
         source: int | None,
         mtime: float | None,
         given: Mapping[str, NDArray[np.float32]] = NONE,
-    ) -> int:
-        """Add a document, or bring it up to date -> its key. It is committed whole, now or later.
+    ) -> Put:
+        """Add a document, or bring it up to date. It is committed whole, now or later.
 
         The document must be `documents.storable`. `given` are vectors that need not be encoded, by
         `text_hash`.
@@ -194,21 +208,25 @@ class Batch:
         if row and row.key in self._gone:
             self.flush()
             row = None
+        before = self.tally.reused
         if row is None:
             key = self._next_key
             self._next_key += 1
-            self._plan(key, source, mtime, document, [], given)
+            count = self._plan(key, source, mtime, document, [], given)
             self.tally.added += 1
         else:
             key = row.key
             same = row.hash == documents.content_hash(documents.columns(document))
             if same and row.source == source:
                 self.tally.unchanged += 1
-                return key
-            self._plan(key, source, mtime, document, passages.of_document(self.store, key), given)
+                return Put(document.id, "unchanged", 0, 0, key)
+            old = passages.of_document(self.store, key)
+            count = self._plan(key, source, mtime, document, old, given)
             self.tally.updated += 1
+        reused = self.tally.reused - before
         self._flush_if_due()
-        return key
+        result: Literal["created", "updated"] = "updated" if row else "created"
+        return Put(document.id, result, count - reused, reused, key)
 
     def renew(self, key: int) -> None:
         """Split a stored document again, and put right what the database says of it."""
@@ -225,7 +243,8 @@ class Batch:
         document: Document,
         old: list[PassageRow],
         given: Mapping[str, NDArray[np.float32]] = NONE,
-    ) -> None:
+    ) -> int:
+        """Plan the passages of a document -> how many there are."""
         by_hash: dict[str, list[PassageRow]] = {}
         for row in reversed(old):
             by_hash.setdefault(row.hash, []).append(row)
@@ -247,6 +266,7 @@ class Batch:
         self._plans[document.id] = _Plan(key, source, mtime, document, planned, dropped)
         self._planned.add(key)
         self._characters += len(document.text)
+        return len(planned)
 
     def _want(self, hash: str, text: str) -> None:
         """See to it that there is a vector for this text when the batch is committed."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
 
 from ..index.errors import IndexDamaged, IndexMismatch, UsageError
@@ -47,8 +49,8 @@ class Searcher:
     """An index, open for reading. It takes no lock, and each call sees one commit of the index.
 
     Threads may share it: every call has a database connection of its own, and segments never
-    change. The encoder is loaded by the first query that needs a vector, a reranker by the first
-    that names it.
+    change. The encoder is loaded once, by the first query that needs a vector, a reranker by the
+    first that names it. A context manager, for those who do not keep it as long as the process.
     """
 
     def __init__(self, path: Path, encoder: QueryEncoder | None) -> None:
@@ -58,6 +60,8 @@ class Searcher:
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
+        self._loading = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: str | Path, encoder: QueryEncoder | None = None) -> Searcher:
@@ -68,6 +72,30 @@ class Searcher:
         """
         Snapshot.open(path).close()
         return cls(Path(path), encoder)
+
+    def close(self) -> None:
+        """Let go of segments and models.
+
+        A call that another thread is in ends well or, as all later ones, with UsageError.
+        """
+        with self._loading:
+            self._closed = True
+            self._given = self._encoder = None
+            self._segments = {}
+            self._rerankers = {}
+
+    def __enter__(self) -> Searcher:
+        """Nothing more: the index is open."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
 
     def search(
         self,
@@ -256,8 +284,9 @@ class Searcher:
             if not query.text.strip():
                 raise UsageError("the query is empty: say what to look for, in your own words")
         condition = _filter(where)
-        while (answers := self._ask_once(queries, mode, condition, work)) is None:
-            self._encoder = self._load_encoder()
+        answers = None
+        while answers is None:
+            answers = self._ask_once(queries, mode, condition, work)
         return answers
 
     def _ask_once(
@@ -273,13 +302,15 @@ class Searcher:
         encoder: QueryEncoder | None = None
         if mode != "lexical":
             with times.stage("load"):
-                encoder = self._encoder = self._encoder or self._load_encoder()
+                encoder = self._encoder or self._load_encoder()
             # Encoded before the transaction begins, because a writer's commit waits for its end.
             with times.stage("encode"):
                 vectors = list(encoder.encode_queries([query.text for query in queries]))
 
         def answers(snapshot: Snapshot) -> list[T] | None:
             if encoder is not None and snapshot.fingerprint != encoder.fingerprint:
+                if self._encoder is encoder:
+                    self._encoder = None
                 return None
             bare = [place for place, query in enumerate(queries) if not query.marked]
             together = [vectors[place] for place in bare] if encoder else []
@@ -295,8 +326,16 @@ class Searcher:
     def _load_encoder(self) -> QueryEncoder:
         """The encoder that the index is made with now; IndexMismatch where it gives other vectors.
 
-        It can change while the index is open, by re-encoding.
+        It can change while the index is open, by re-encoding. Of threads that ask at once, one
+        loads it and the others wait.
         """
+        with self._loading:
+            self._check_open()
+            if self._encoder is None:
+                self._encoder = self._current_encoder()
+            return self._encoder
+
+    def _current_encoder(self) -> QueryEncoder:
         with Snapshot.open(self.path) as snapshot:
             options, fingerprint = snapshot.options, snapshot.fingerprint
         if self._given is None:
@@ -326,11 +365,15 @@ class Searcher:
             return None
         from .rerank import Remembered, candidates
 
-        if name not in self._rerankers:
+        model = self._rerankers.get(name)
+        if model is None:
             from ..index.encoder import CrossEncoder
 
-            self._rerankers[name] = CrossEncoder.load(name)
-        reranker = Remembered(self._rerankers[name])
+            with self._loading:
+                self._check_open()
+                model = self._rerankers.get(name) or CrossEncoder.load(name)
+                self._rerankers[name] = model
+        reranker = Remembered(model)
         [found] = self._ask([query], k, mode, where, lambda ranking, _: candidates(ranking))
         reranker.scores(query.text, [text for _, text in found])
         return reranker
@@ -339,6 +382,7 @@ class Searcher:
         """`work` on one commit of the index, on a later one where a merge took a segment's file."""
         missed = -1
         while True:
+            self._check_open()
             with Snapshot.open(self.path) as snapshot:
                 try:
                     return work(snapshot)
@@ -351,15 +395,26 @@ class Searcher:
                     missed = snapshot.generation
 
     def _opened(self, snapshot: Snapshot) -> list[Segment]:
-        """The live segments; those opened before are used again, those no longer live let go."""
-        from ..index.vectors import Segment
+        """The live segments; those opened before are used again, those no longer live let go.
 
-        known = self._segments
-        self._segments = {
-            row.name: known.get(row.name) or Segment.open(self.path, row)
-            for row in snapshot.segments
-        }
-        return list(self._segments.values())
+        Threads may be at different commits: each gets the segments of its own.
+        """
+        rows, known = snapshot.segments, self._segments
+        if known.keys() != {row.name for row in rows}:
+            from ..index.vectors import Segment
+
+            with self._loading:
+                self._check_open()
+                known = {
+                    row.name: self._segments.get(row.name) or Segment.open(self.path, row)
+                    for row in rows
+                }
+                self._segments = known
+        return [known[row.name] for row in rows]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the searcher of {str(self.path)!r} is closed: open another")
 
 
 class _Found(NamedTuple):

@@ -45,6 +45,7 @@ ROWS = (
     {"index.backup", "index.repair"},
     {"index.index"},
     {"search.searcher", "terminal"},
+    {"search.asynchronous"},
     {"search.evaluate", "search.serve", "integrations"},
     {"printing"},
     {"options"},

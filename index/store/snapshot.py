@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ids: TypeAlias = NDArray[np.int64]
+
+ValueType: TypeAlias = Literal["text", "number", "true", "false"]
 
 SEGMENT_COLUMNS = (
     "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
@@ -48,6 +50,18 @@ class StoredPassage:
     document: str
     title: str
     metadata: dict[str, Json]
+
+
+class Outline(NamedTuple):
+    """Where a passage stands, and the key of its document."""
+
+    id: int
+    start: int
+    end: int
+    line: int
+    page: int | None
+    heading: str
+    document: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +322,54 @@ class Snapshot:
         """The ids of all documents, sorted."""
         rows = self._rows("SELECT id FROM documents WHERE id IS NOT NULL ORDER BY id")
         return [str(row[0]) for row in rows]
+
+    def metadata_counts(
+        self, documents: int, longest: int
+    ) -> list[tuple[str, ValueType, str | int | float, int]]:
+        """(key, type, value, how many documents have it) of what more than one document has.
+
+        Of the first `documents` documents, the texts of up to `longest` characters, numbers and
+        booleans that stand in their metadata right below a key, or in a list that does.
+        """
+        return self._rows(
+            """
+            WITH d AS (SELECT key, metadata FROM documents ORDER BY key LIMIT ?),
+                 m AS (SELECT d.key AS document, j.key AS name, j.type, j.value
+                       FROM d, json_each(d.metadata) j),
+                 v AS (SELECT document, name, type, value FROM m WHERE type <> 'array'
+                       UNION ALL
+                       SELECT m.document, m.name, e.type, e.value
+                       FROM m, json_each(CASE WHEN m.type = 'array' THEN m.value END) e)
+            SELECT name, iif(type IN ('integer', 'real'), 'number', type) AS kind, value,
+                   count(DISTINCT document) AS n
+            FROM v
+            WHERE type IN ('integer', 'real', 'true', 'false')
+               OR type = 'text' AND length(value) <= ?
+            GROUP BY name, kind, value HAVING n > 1
+            """,
+            (documents, longest),
+        )
+
+    def outlines(self, ids: Sequence[int]) -> list[Outline]:
+        """Those of the passages that are in the index, by id, without what they say."""
+        rows = self._rows(
+            """
+            SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document
+            FROM passages p WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id
+            """,
+            (json.dumps([int(id) for id in ids]),),
+        )
+        return [Outline(*row) for row in rows]
+
+    def titles(self, keys: Collection[int]) -> dict[int, tuple[str, str, dict[str, Json]]]:
+        """Key of a document -> its id, its title and its metadata."""
+        rows = self._rows(
+            "SELECT key, id, title, metadata FROM documents "
+            "WHERE key IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(keys)),),
+        )
+        with reading(self.index):
+            return {key: (id, title, dict(json.loads(text))) for key, id, title, text in rows}
 
     def counts(self) -> Counts:
         """How much there is."""

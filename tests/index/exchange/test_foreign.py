@@ -212,9 +212,7 @@ def test_passages_that_do_not_follow_are_refused(
     file = tmp_path / "parquet" / "passages.parquet"
     table = pq.read_table(file)
     pq.write_table(table.slice(1), file)
-    with pytest.raises(
-        UsageError, match=r"passages\.parquet: the 10 passages of 'no"
-    ):
+    with pytest.raises(UsageError, match=r"passages\.parquet: the 10 passages of 'no"):
         taken(tmp_path / "parquet", tmp_path, encoder)
     pq.write_table(table.drop_columns("vector"), file)
     with pytest.raises(UsageError, match="column 'vector' is missing"):
