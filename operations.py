@@ -13,6 +13,7 @@ from . import terminal
 from .index.config import INDEX_NAME, find_index
 from .options import (
     NOTHING,
+    PATH,
     existing_index,
     index_option,
     json_option,
@@ -30,7 +31,7 @@ COMPLETE = "_CLSEARCH_COMPLETE"  # as click derives it from the command's name
 
 
 @click.command()
-@click.argument("destination", metavar="DEST", type=click.Path())
+@click.argument("destination", metavar="DEST", type=PATH)
 @index_option
 @json_option
 def backup(destination: str, index_path: str | None, as_json: bool) -> None:
@@ -48,7 +49,7 @@ def backup(destination: str, index_path: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("source", metavar="SOURCE", type=click.Path())
+@click.argument("source", metavar="SOURCE", type=PATH)
 @index_option
 @json_option
 def restore(source: str, index_path: str | None, as_json: bool) -> None:
@@ -66,7 +67,7 @@ def restore(source: str, index_path: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("destination", metavar="DEST", type=click.Path())
+@click.argument("destination", metavar="DEST", type=PATH)
 @click.option(
     "--format",
     type=click.Choice(FORMATS),
@@ -84,13 +85,13 @@ def export(
     DEST is a new folder; docs/operations.md says what is in it. With --where, the documents of
     which a passage passes. Others may write to the index meanwhile.
     """
-    from .index import exchange
-    from .search import filters
+    from .index.exchange import export as write
+    from .search.filters import parse
 
     path = existing_index(index_path)
-    condition = None if where is None else filters.parse(where)
+    condition = None if where is None else parse(where)
     started = time.perf_counter()
-    report = exchange.export(path, destination, format, condition)
+    report = write(path, destination, format, condition)
     seconds = time.perf_counter() - started
     if as_json:
         ends = {"index": str(path), "export": destination, "format": format}
@@ -107,7 +108,7 @@ def export(
 
 
 @click.command("import")
-@click.argument("source", metavar="SOURCE", type=click.Path())
+@click.argument("source", metavar="SOURCE", type=PATH)
 @click.option(
     "--format",
     type=click.Choice(FORMATS),
@@ -130,10 +131,11 @@ def import_(
     Parquet. Vectors of an export are taken as they are where the encoder and the text are the same;
     everything else is encoded. Where there is no index, one is made in the working folder.
     """
-    from .index import Index, exchange
+    from .index.exchange import find
+    from .index.index import Index
 
     path = find_index() or Path(INDEX_NAME) if index_path is None else Path(index_path)
-    origin = exchange.find(source, format).origin  # what is not there must not leave an index
+    origin = find(source, format).origin  # what is not there must not leave an index
     started = time.perf_counter()
     with Index.open(path, model, pooling) as opened, progress_line() as progress:
         if origin and origin.fingerprint != opened.encoder.fingerprint:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click.testing
 import pytest
+from click.shell_completion import ShellComplete
 
 from clsearch.cli import cli
 from clsearch.index import exchange
@@ -178,6 +179,15 @@ def test_a_shell_completes(
     offered = set(ran.stdout.split())
     assert expected <= offered, ran
     assert not missing & offered
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [(["index"], "qu"), (["check", "--index"], "x"), (["eval", "--qrels"], "x"), (["backup"], "x")],
+)
+def test_files_are_left_to_the_shell(argv: list[str], name: str) -> None:
+    [item] = ShellComplete(cli, {}, "clsearch", "_CLSEARCH_COMPLETE").get_completions(argv, name)
+    assert (item.type, item.value) == ("file", name)
 
 
 def test_the_script_is_in_the_json(run: Run) -> None:
