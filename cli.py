@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -52,6 +52,7 @@ from .printing import (
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
+    from .search import Searcher
 
 GROUPS = ("passage", "document")
 STDIN = "-"
@@ -198,9 +199,20 @@ def add_stdin(index: Index) -> SyncReport:
     "reranker's). Exit code 1 where none is left.",
 )
 @click.option("--explain", is_flag=True, help="Say how each score came about.")
+@click.option(
+    "--daemon",
+    type=click.Choice(("auto", "off")),
+    default="auto",
+    show_default=True,
+    envvar="CLSEARCH_DAEMON",
+    expose_value=False,  # it is read before click is imported
+    help="Whether a process in the background may answer, and may be started for the next search.",
+)
 @index_option
 @json_option
+@click.pass_obj
 def search(
+    opened: Searcher | None,
     query: tuple[str, ...],
     file: IO[bytes] | None,
     k: int,
@@ -229,7 +241,7 @@ def search(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .search import Searcher
 
-    searcher = Searcher.open(existing_index(index_path))
+    searcher = opened or Searcher.open(existing_index(index_path))
     found = False
     for texts in [[" ".join(query)]] if file is None else batches_of_lines(file):
         started = time.perf_counter() if file is None else None
@@ -681,8 +693,8 @@ def demo(as_json: bool) -> None:
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
 
 
-def main() -> None:
-    """The `clsearch` command."""
+def main(afterwards: Callable[[int], None] = lambda code: None) -> None:
+    """The `clsearch` command; then, when all is printed, `afterwards` of its exit code."""
     # A stream that is closed (`>&-`) would leave its number to a file of the index, and what any
     # library prints would be written there.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -697,6 +709,8 @@ def main() -> None:
             say(f"clsearch: {explain_os_error(error)}")
         sys.exit(FAILED)
     except SystemExit as end:
+        if isinstance(end.code, int):
+            afterwards(end.code)
         if not isinstance(end.code, int) or not {WRITING, "torch"}.isdisjoint(sys.modules):
             raise
         leave(end.code)
