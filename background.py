@@ -19,9 +19,11 @@ def main() -> None:
     """Answer for the index of the first argument, whose lock is the descriptor of the second."""
     index, lock = Path(sys.argv[1]), int(sys.argv[2])
     os.setsid()  # what ends the terminal, or interrupts a command in it, does not end this
-    os.closerange(3, lock)
-    os.closerange(lock + 1, os.sysconf("SC_OPEN_MAX"))
     os.set_inheritable(lock, False)
+    for held in map(int, os.listdir("/proc/self/fd")):
+        if held > 2 and held != lock:
+            with suppress(OSError):  # of the listing itself
+                os.close(held)
     os.umask(0o077)
 
     from . import runtime  # noqa: F401 - before variables are set

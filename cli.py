@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from . import __version__, terminal
+from . import __version__, runtime, terminal
 from .index.config import INDEX_NAME, SAMPLE, find_index
 from .index.errors import IndexDamaged, UsageError
 from .options import (
@@ -333,6 +333,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "tombstones": counts.tombstones,
             "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
             "journal": journal_mode(sqlite3.sqlite_version_info[:3])[0],
+            "background": runtime.listener(str(path)),
         }
     if as_json:
         print_json(facts)
@@ -347,6 +348,9 @@ def status(index_path: str | None, as_json: bool) -> None:
         or ("not recorded" if facts["passages"] else "none yet"),
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
+        "background": f"process {facts['background']} answers `clsearch search`"
+        if facts["background"]
+        else "no process answers for this index",
     }
     for name, value in shown.items():
         print_line(f"{name:<12} {value}")

@@ -117,34 +117,36 @@ class Listener:
 
     def _converse(self, connection: socket.socket) -> None:
         """Hear a client out, and answer; it may take its time, and go when it likes."""
-        with suppress(OSError), connection:
-            try:
+        try:
+            with suppress(OSError), connection:
                 connection.settimeout(PATIENCE)
-                if runtime.peer(connection)[1] != os.geteuid():
-                    return
-                parts, size = [], 0
-                while part := connection.recv(1 << 16):
-                    parts.append(part)
-                    size += len(part)
-                    if size > LONGEST:
-                        return
-                fields = b"".join(parts).split(b"\0")
-                common = len(runtime.IDENTITY)
-                if fields[2 : 2 + common] != runtime.IDENTITY or not self._current():
-                    self.close()
-                    return
-                connection.sendall(b"+")
-                colours, columns, *_ = fields
-                named, *arguments = [os.fsdecode(field) for field in fields[2 + common :]]
-                screen = colours == b"1", int(columns)
-                self.used = time.monotonic()
-                said = self._worker.submit(
-                    answer, self._command, self._searcher, screen, named, arguments
-                ).result()
-                if said is not None:
-                    connection.sendall(encoded(*said))
-            finally:
-                self._clients.release()
+                if runtime.peer(connection)[1] == os.geteuid():
+                    self._hear(connection)
+        finally:
+            self._clients.release()
+
+    def _hear(self, connection: socket.socket) -> None:
+        question, part = b"", b"."
+        while part and len(question) <= LONGEST:
+            part = connection.recv(1 << 16)
+            question += part
+        *fields, end = question.split(b"\0")
+        if part or end != runtime.END:  # too long; or only a look at who listens, or cut off
+            return
+        common = len(runtime.IDENTITY)
+        if fields[2 : 2 + common] != runtime.IDENTITY or not self._current():
+            self.close()
+            return
+        connection.sendall(b"+")
+        colours, columns = fields[:2]
+        named, *arguments = [os.fsdecode(field) for field in fields[2 + common :]]
+        screen = colours == b"1", int(columns)
+        self.used = time.monotonic()
+        said = self._worker.submit(
+            answer, self._command, self._searcher, screen, named, arguments
+        ).result()
+        if said is not None:
+            connection.sendall(encoded(*said))
 
     def _current(self) -> bool:
         """Whether the index is the one that was opened, and the program the one that is installed.

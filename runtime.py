@@ -11,15 +11,11 @@ The system says which user is at the other end of a Unix socket. Only Linux is a
 there are no such sockets, and every search is answered by its own process.
 """
 
+import _socket
 import os
 import sys
 
 from . import __version__
-
-try:
-    from _socket import AF_UNIX, SO_PEERCRED, SOL_SOCKET, socket
-except ImportError:  # pragma: no cover - another system
-    AF_UNIX = SO_PEERCRED = SOL_SOCKET = 0
 
 LINUX = sys.platform == "linux"
 DATABASE = "index.db"
@@ -39,6 +35,7 @@ VARIABLES = (
 )
 
 
+END = b"."  # the last field of a question that is whole
 # What client and listener must have in common: program, interpreter, variables. As they were at the
 # start, for a command sets variables for what it imports.
 IDENTITY = [
@@ -46,6 +43,7 @@ IDENTITY = [
     for text in (
         __version__,
         str(sys.hexversion),
+        sys.getfilesystemencoding(),
         sys.prefix,
         os.path.dirname(os.path.abspath(__file__)),
         *(os.environ.get(name, "\n") for name in VARIABLES),
@@ -101,16 +99,16 @@ def address(folder: int, name: str) -> str:
     return f"/proc/self/fd/{folder}/{name}"
 
 
-def peer(connection: "socket") -> tuple[int, int]:
+def peer(connection: _socket.socket) -> tuple[int, int]:
     """Process and user at the other end; of a listener, those that began to listen."""
-    credentials = connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
     process, user = credentials[:4], credentials[4:8]
     return int.from_bytes(process, sys.byteorder), int.from_bytes(user, sys.byteorder)
 
 
-def connect(folder: int, name: str, seconds: float) -> "socket":
+def connect(folder: int, name: str, seconds: float) -> _socket.socket:
     """A connection to this user's listener; OSError where there is none, or it is another's."""
-    connection = socket(AF_UNIX)
+    connection = _socket.socket(_socket.AF_UNIX)
     connection.settimeout(seconds)
     connection.connect(address(folder, name))
     if peer(connection)[1] != os.geteuid():

@@ -34,7 +34,7 @@ def main() -> None:
     environment = dict(os.environ)  # as it was: a command sets variables for what it imports
 
     def start_if_answered(code: int) -> None:
-        if code in (0, 1) and "CI" not in environment:
+        if code in (0, 1) and not environment.get("CI"):
             start(os.path.abspath(index), environment)
 
     from .cli import main as run
@@ -114,7 +114,7 @@ def replied(index: str, question: list[str]) -> bytes | None:
         connection = runtime.connect(folder, name, ACKNOWLEDGED)
         screen = [str(int(colours())), str(columns())]
         fields = [*map(os.fsencode, screen), *runtime.IDENTITY, *map(os.fsencode, question)]
-        connection.sendall(b"\0".join(fields))
+        connection.sendall(b"\0".join([*fields, runtime.END]))
         connection.shutdown(1)
         try:
             if connection.recv(1) != b"+":
