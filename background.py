@@ -49,9 +49,9 @@ def main() -> None:
     listener.run(wanted)
 
 
-def anonymous_memory() -> int:
-    """Bytes that this process holds beside its files' pages; 0 where the system does not say."""
-    with suppress(OSError), open("/proc/self/status", "rb") as status:
+def anonymous_memory(process: int | str = "self") -> int:
+    """Bytes that a process holds beside its files' pages; 0 where the system does not say."""
+    with suppress(OSError), open(f"/proc/{process}/status", "rb") as status:
         for line in status:
             if line.startswith(b"RssAnon:"):
                 return int(line.split()[1]) << 10
