@@ -536,9 +536,12 @@ os.seteuid(int(sys.argv[1]))
 asked.connect({path.name!r})
 os.seteuid(0)
 os.chmod(".", 0o700)
-asked.sendall(bytes.fromhex({question("moon").hex()!r}))
-asked.shutdown(socket.SHUT_WR)
-print(len(asked.recv(1)))
+try:
+    asked.sendall(bytes.fromhex({question("moon").hex()!r}))
+    asked.shutdown(socket.SHUT_WR)
+    print(len(asked.recv(1)))
+except ConnectionError:
+    print(0)
 """
 
     def answered(user: int) -> bytes:
