@@ -3,9 +3,9 @@
     python benchmarks/shell.py COLLECTION --index FOLDER [--passages 100000] [--runs 30]
 
 COLLECTION is a folder in BEIR's layout; the indexes are those of query.py, made in FOLDER where
-they are not there. The whole command in a new process, as an installed script starts it, in turn: Python
-that does nothing, answered by the background, and without it. Medians, and the fastest and the
-slowest in ten. Then the memory that the background takes.
+they are not there. The whole command in a new process, as an installed script starts it, in turn:
+answered by the background, by itself, and a Python that does nothing. Medians, and the fastest and
+the slowest in ten. Then the memory that the background takes.
 """
 
 import argparse
