@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from typing import TextIO
 
 import click
@@ -41,7 +41,7 @@ def safe(text: str) -> str:
     >>> safe("a\x1b[2Jb\n")
     'a␛[2Jb␊'
     """
-    return text.translate(_STEERING)
+    return text if text.isprintable() else text.translate(_STEERING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,10 @@ def excerpt(
     room -= 2
     before = sum(piece.start + len(piece.text) <= sentence[0] for piece in pieces)
     first = min(before, max(0, len(pieces) - 1))
-    rows = list(_rows(pieces[first:], room))
+    enough = EXCERPT_LINES + 1  # the last one only says that there is more
+    rows = list(islice(_rows(pieces[first:], room), enough))
     while first and len(rows) < EXCERPT_LINES:  # the end of the text: show what comes before it
-        longer = list(_rows(pieces[first - 1 :], room))
+        longer = list(islice(_rows(pieces[first - 1 :], room), enough))
         if len(longer) > EXCERPT_LINES:
             break
         first, rows = first - 1, longer
@@ -209,6 +210,8 @@ def _styled(piece: _Piece, marks: Sequence[Span], sentence: Span) -> str:
 
 def columns(text: str) -> int:
     """How many columns a terminal gives to `text`: two to wide characters, none to accents."""
+    if text.isascii():
+        return len(text)
     return sum(
         0
         if unicodedata.combining(point) or unicodedata.category(point) in ("Mn", "Me", "Cf")
