@@ -47,7 +47,7 @@ from clsearch.index.files import DATABASE
 from clsearch.search.evaluate import beir
 
 HERE = Path(__file__).parent
-CONNECTED = 1_000  # requests that a server is warmed with
+WARM_UP = 300  # requests
 ADDED = 20_000  # documents that `clsearch index` has before it
 HIT = b'"score"'
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -205,7 +205,7 @@ def measure(
 ) -> None:
     """Warm the server, and then a line for each number of clients."""
     following = itertools.cycle(queries)
-    server.load(following, max(clients), count=CONNECTED)
+    server.load(following, max(clients), count=WARM_UP)
     for number in clients:
         show(name, number, server.load(following, number, seconds=seconds), server)
 
