@@ -1,6 +1,7 @@
 """Requests drawn from /openapi.json: no answer is an error of the server, and all are described."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
