@@ -27,7 +27,6 @@ CHECKS = [
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
-    negative_data_rejection,
 ]
 
 
@@ -61,7 +60,9 @@ def drawn(operation: schemathesis.APIOperation, data: strategies.DataObject) -> 
     modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
     mode = data.draw(strategies.sampled_from(modes))
     case = data.draw(operation.as_strategy(generation_mode=mode))
-    case.call_and_validate(checks=CHECKS)
+    # A body of lines is a string: each line is judged, and none of them makes the request a bad one.
+    lines = operation.label == "POST /v1/documents"
+    case.call_and_validate(checks=CHECKS if lines else [*CHECKS, negative_data_rejection])
 
 
 def test_every_answer_is_described(address: str) -> None:
