@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args, runtime_checkable
 
 from ..index.errors import DocumentMissing, IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Vectors
+    from .postings import Postings
     from .rerank import Remembered
 
 T = TypeVar("T")
@@ -52,6 +53,14 @@ class QueryEncoder(Protocol):
         """Vectors of unit length, [n, d]."""
 
 
+@runtime_checkable
+class Warmed(Protocol):
+    """An encoder that can get ready for many queries; `clsearch.Encoder` can."""
+
+    def warm(self) -> None:
+        """Do what makes later queries faster."""
+
+
 class Searcher:
     """An index, open for reading. It takes no lock, and each call sees one commit of the index.
 
@@ -67,6 +76,7 @@ class Searcher:
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
+        self._postings: Postings | None = None
         self._loading = threading.Lock()
         self._closed = False
 
@@ -79,6 +89,24 @@ class Searcher:
         """
         Snapshot.open(path).close()
         return cls(Path(path), encoder)
+
+    def warm(self) -> None:
+        """Get ready for many queries, as a server does before the first of them.
+
+        The encoder and the segments are loaded, and the postings of the terms that are asked for
+        are kept in memory from now on, up to 96 MB. With them BM25 is exact; a single search ranks
+        by the rarest of a query's terms where these are in many passages.
+
+        Errors as of `search`.
+        """
+        encoder = self._encoder or self._load_encoder()
+        if isinstance(encoder, Warmed):
+            encoder.warm()
+        self._read(self._opened)
+        if self._postings is None:
+            from .postings import Postings
+
+            self._postings = Postings()
 
     def close(self) -> None:
         """Let go of segments and models.
@@ -316,7 +344,14 @@ class Searcher:
             bare = [place for place, query in enumerate(queries) if not query.marked]
             together = [vectors[place] for place in bare] if encoder else []
             rows = {place: row for row, place in enumerate(bare)} if encoder else {}
-            commit = Commit(snapshot, lambda: self._opened(snapshot), condition, together, times)
+            commit = Commit(
+                snapshot,
+                lambda: self._opened(snapshot),
+                condition,
+                together,
+                times,
+                self._postings,
+            )
             return [
                 work(Ranking(commit, query, vectors[place], mode, rows.get(place)), encoder)
                 for place, query in enumerate(queries)

@@ -333,6 +333,7 @@ async function showReader() {
       reading = { ...read, id, index };
     }
   } catch (error) {
+    if (error instanceof Refused && error.status === 404) go({ open: '', at: '' }, true);
     complain(error);
     return;
   }

@@ -1,5 +1,6 @@
 """The tools of an agent, asked by the SDK's own client: in process, over stdio and over HTTP."""
 
+import importlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from clsearch.index import types
+from clsearch.index.errors import ClsearchError
 from clsearch.index.index import Index
 from clsearch.search import Hit, Searcher
 from clsearch.search.serve.agent_answers import ANSWER, LINE, TEXT, Passage
@@ -332,6 +334,13 @@ async def test_over_http_the_guard_stands_before_it(
         given = {"authorization": f"Bearer {token}", **headers}
         answer = await client.post("/mcp", json={}, headers=given)
     assert answer.status_code == status
+
+
+def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    monkeypatch.delitem(sys.modules, "clsearch.search.serve.mcp")
+    with pytest.raises(ClsearchError, match=r"pip install 'clsearch\[mcp\]'"):
+        importlib.import_module("clsearch.search.serve.mcp")
 
 
 def test_what_to_put_into_an_agent_for_http(real: Path, tmp_path: Path) -> None:

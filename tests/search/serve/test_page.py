@@ -449,6 +449,16 @@ def test_an_error_of_the_server_is_said(tab: Tab, address: str) -> None:
     page.wait_for_selector("#alert", state="hidden")
 
 
+def test_a_document_that_is_gone(tab: Tab, address: str) -> None:
+    """Is said to be gone, and leaves no empty reader."""
+    page = tab()
+    page.goto(f"{address}/?q=jade&open=notes/gone.md")
+    page.wait_for_selector("#alert:visible")
+    assert "no document" in page.inner_text("#alert")
+    assert page.is_hidden("#reader")
+    assert page.url == f"{address}/?q=jade"
+
+
 def test_an_empty_index_and_several(tab: Tab, tmp_path: Path) -> None:
     """The first says what to do; the choice goes to the other."""
     with Index.open(tmp_path / "empty.clsearch", encoder=WordsEncoder()):
