@@ -60,7 +60,7 @@ def drawn(operation: schemathesis.APIOperation, data: strategies.DataObject) -> 
     modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
     mode = data.draw(strategies.sampled_from(modes))
     case = data.draw(operation.as_strategy(generation_mode=mode))
-    # A body of lines is a string: each line is judged, and none of them makes the request a bad one.
+    # Of a body of lines each is judged by itself: none makes the request a bad one.
     lines = operation.label == "POST /v1/documents"
     case.call_and_validate(checks=CHECKS if lines else [*CHECKS, negative_data_rejection])
 
