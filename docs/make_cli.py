@@ -85,6 +85,7 @@ JSON: dict[str, object] = {
         "tombstones": 0,
         "bytes": 412345,
         "journal": "wal",
+        "background": 4711,
     },
     "remove": {"removed": 1},
     "optimize": {
@@ -116,7 +117,26 @@ JSON: dict[str, object] = {
         "indexes": {"notes": "/home/ada/notes/.clsearch"},
         "token": None,
     },
+    "mcp": {
+        "mcpServers": {
+            "clsearch": {
+                "command": "/home/ada/.local/bin/clsearch",
+                "args": ["mcp", "--index", "/home/ada/notes/.clsearch"],
+            }
+        }
+    },
     "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
+    "export": {
+        "index": ".clsearch",
+        "export": "notes.parquet",
+        "format": "parquet",
+        "documents": 15,
+        "passages": 61,
+        "bytes": 212345,
+        "seconds": 1.234,
+    },
+    "import": REPORT,
+    "completion": {"shell": "bash", "script": "…"},
     "restore": {"backup": "notes.backup", "index": ".clsearch", **COPY, "seconds": 1.234},
 }
 
@@ -153,6 +173,10 @@ passages, where a compact or fast one was tuned.""",
     "check": (
         "With `--recall`, there is also `recall`; `advice` is empty where nothing need be done:",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
+    ),
+    "mcp": (
+        "With `--http`, it is `type`, `url` and, where a token is asked for, `headers`:",
+        {"mcpServers": {"clsearch": {"type": "http", "url": "http://127.0.0.1:7701/mcp"}}},
     ),
     "serve": (
         "It is printed when the server takes connections. `token` is the file that has the token.",
