@@ -85,6 +85,7 @@ JSON: dict[str, object] = {
         "tombstones": 0,
         "bytes": 412345,
         "journal": "wal",
+        "background": 4711,
     },
     "remove": {"removed": 1},
     "optimize": {
@@ -125,6 +126,17 @@ JSON: dict[str, object] = {
         }
     },
     "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
+    "export": {
+        "index": ".clsearch",
+        "export": "notes.parquet",
+        "format": "parquet",
+        "documents": 15,
+        "passages": 61,
+        "bytes": 212345,
+        "seconds": 1.234,
+    },
+    "import": REPORT,
+    "completion": {"shell": "bash", "script": "…"},
     "restore": {"backup": "notes.backup", "index": ".clsearch", **COPY, "seconds": 1.234},
 }
 
