@@ -25,7 +25,7 @@ from .types import SegmentRow
 CHUNK = 1 << 20  # bytes
 # What only the one that is written can meet.
 WRITING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}
-NEXT = "An index is mended by `clsearch check --repair`; in place of a backup, take an earlier one."
+NEXT = "Mend it with `clsearch check --repair`, as a backup can be, too; or take an earlier one."
 
 
 @dataclass(frozen=True, slots=True)
