@@ -50,7 +50,7 @@ from .printing import (
     progress_line,
     say,
 )
-from .service import serve
+from .service import mcp, serve
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
@@ -691,6 +691,7 @@ def demo(as_json: bool) -> None:
 
 
 cli.add_command(serve)
+cli.add_command(mcp)
 for command in operations.COMMANDS:
     cli.add_command(command)
 

@@ -116,6 +116,14 @@ JSON: dict[str, object] = {
         "indexes": {"notes": "/home/ada/notes/.clsearch"},
         "token": None,
     },
+    "mcp": {
+        "mcpServers": {
+            "clsearch": {
+                "command": "/home/ada/.local/bin/clsearch",
+                "args": ["mcp", "--index", "/home/ada/notes/.clsearch"],
+            }
+        }
+    },
     "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
     "export": {
         "index": ".clsearch",
@@ -164,6 +172,10 @@ passages, where a compact or fast one was tuned.""",
     "check": (
         "With `--recall`, there is also `recall`; `advice` is empty where nothing need be done:",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
+    ),
+    "mcp": (
+        "With `--http`, it is `type`, `url` and, where a token is asked for, `headers`:",
+        {"mcpServers": {"clsearch": {"type": "http", "url": "http://127.0.0.1:7701/mcp"}}},
     ),
     "serve": (
         "It is printed when the server takes connections. `token` is the file that has the token.",

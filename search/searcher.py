@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args, runtime_checkable
 
-from ..index.errors import IndexDamaged, IndexMismatch, UsageError
+from ..index.errors import DocumentMissing, IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
 from ..index.types import Document, Filter
 from . import query as syntax
@@ -26,9 +27,16 @@ if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Vectors
+    from .postings import Postings
     from .rerank import Remembered
 
 T = TypeVar("T")
+
+# How many documents an unknown id is compared with, and how long it may be: 0.1 s.
+HINTED = 10_000
+HINTED_LENGTH = 200
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class QueryEncoder(Protocol):
@@ -43,6 +51,14 @@ class QueryEncoder(Protocol):
 
     def encode_passages(self, texts: Sequence[str]) -> Vectors:
         """Vectors of unit length, [n, d]."""
+
+
+@runtime_checkable
+class Warmed(Protocol):
+    """An encoder that can get ready for many queries; `clsearch.Encoder` can."""
+
+    def warm(self) -> None:
+        """Do what makes later queries faster."""
 
 
 class Searcher:
@@ -60,6 +76,7 @@ class Searcher:
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
+        self._postings: Postings | None = None
         self._loading = threading.Lock()
         self._closed = False
 
@@ -72,6 +89,24 @@ class Searcher:
         """
         Snapshot.open(path).close()
         return cls(Path(path), encoder)
+
+    def warm(self) -> None:
+        """Get ready for many queries, as a server does before the first of them.
+
+        The encoder and the segments are loaded, and the postings of the terms that are asked for
+        are kept in memory from now on, up to 96 MB. With them BM25 is exact; a single search ranks
+        by the rarest of a query's terms where these are in many passages.
+
+        Errors as of `search`.
+        """
+        encoder = self._encoder or self._load_encoder()
+        if isinstance(encoder, Warmed):
+            encoder.warm()
+        self._read(self._opened)
+        if self._postings is None:
+            from .postings import Postings
+
+            self._postings = Postings()
 
     def close(self) -> None:
         """Let go of segments and models.
@@ -198,8 +233,8 @@ class Searcher:
         """The `k` other documents most like the one of this id, each by its best passage.
 
         The score is made of the mean cosine of that passage to the passages of the document.
-        UsageError for an unknown id, a `k` below 1 or a filter that cannot be read, IndexDamaged
-        where a file of the index is not as written.
+        DocumentMissing for an unknown id, UsageError for a `k` below 1 or a filter that cannot be
+        read, IndexDamaged where a file of the index is not as written.
         """
         _check_k(k)
         from . import dense
@@ -207,7 +242,7 @@ class Searcher:
         condition = _filter(where)
 
         def work(snapshot: Snapshot) -> list[Hit]:
-            _check_document(snapshot, document)
+            _document(snapshot, document)
             passages = snapshot.passage_ids(document)
             segments, excluded = self._opened(snapshot), snapshot.tombstones()
             allowed = None if condition is None else snapshot.matching(condition)
@@ -227,16 +262,10 @@ class Searcher:
     def document(self, document: str) -> Document:
         """The document of this id, as it was read: hits' offsets count code points of its `text`.
 
-        UsageError for an unknown id, IndexDamaged where what is stored is not as written.
+        DocumentMissing for an unknown id, IndexDamaged where what is stored is not as written.
         """
 
-        def work(snapshot: Snapshot) -> Document:
-            _check_document(snapshot, document)
-            found = snapshot.document(document)
-            assert found is not None
-            return found
-
-        return self._read(work)
+        return self._read(lambda snapshot: _document(snapshot, document))
 
     def rank_documents(
         self,
@@ -315,7 +344,14 @@ class Searcher:
             bare = [place for place, query in enumerate(queries) if not query.marked]
             together = [vectors[place] for place in bare] if encoder else []
             rows = {place: row for row, place in enumerate(bare)} if encoder else {}
-            commit = Commit(snapshot, lambda: self._opened(snapshot), condition, together, times)
+            commit = Commit(
+                snapshot,
+                lambda: self._opened(snapshot),
+                condition,
+                together,
+                times,
+                self._postings,
+            )
             return [
                 work(Ranking(commit, query, vectors[place], mode, rows.get(place)), encoder)
                 for place, query in enumerate(queries)
@@ -504,12 +540,17 @@ def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
         raise UsageError(f"{name} is {value!r}: there are {', '.join(known)}")
 
 
-def _check_document(snapshot: Snapshot, document: str) -> None:
-    known = snapshot.document_ids()
-    if document not in known:
-        close = difflib.get_close_matches(document, known)
-        hint = f"; there is {', '.join(map(repr, close))}" if close else ""
-        raise UsageError(
-            f"no document {document!r} in the index {str(snapshot.index)!r}{hint}:"
-            " `clsearch search` shows the ids of what it finds"
-        )
+def _document(snapshot: Snapshot, id: str) -> Document:
+    """The document of this id; DocumentMissing names those that are near."""
+    # A lone surrogate is no text that SQLite could look for.
+    found = None if _SURROGATE.search(id) else snapshot.document(id)
+    if found is not None:
+        return found
+    close: list[str] = []
+    if len(id) <= HINTED_LENGTH and snapshot.counts().documents <= HINTED:
+        close = difflib.get_close_matches(id, snapshot.document_ids())
+    hint = f"; there is {', '.join(map(repr, close))}" if close else ""
+    raise DocumentMissing(
+        f"no document {id!r} in the index {str(snapshot.index)!r}{hint}:"
+        " `clsearch search` shows the ids of what it finds"
+    )

@@ -23,7 +23,14 @@ ROWS = (
         "index.store",
         "index.vectors",
     },
-    {"index.batch", "search.bm25", "search.hit", "search.query", "search.times"},
+    {
+        "index.batch",
+        "search.bm25",
+        "search.hit",
+        "search.postings",
+        "search.query",
+        "search.times",
+    },
     {
         "index.calibration",
         "index.check",

@@ -44,12 +44,13 @@ LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """A passage with what a hit shows of its document."""
+    """A passage with what a hit shows of its document, and its terms, parted by spaces."""
 
     passage: Passage
     document: str
     title: str
     metadata: dict[str, Json]
+    terms: str
 
 
 class Outline(NamedTuple):
@@ -198,6 +199,17 @@ class Snapshot:
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
             raise
 
+    def given(self, query: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Ids of all passages that match an FTS5 expression, ascending, and the BM25 of each."""
+        import numpy as np
+
+        rows = self._rows(
+            "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? ORDER BY rowid",
+            (query,),
+        )
+        found = np.array(rows, np.float64).reshape(-1, 2)
+        return found[:, 0].astype(np.int32), found[:, 1].copy()
+
     def matched(self, query: str) -> Ids:
         """Ids of all passages that match an FTS5 expression, ascending: `[n]`."""
         return _ids(
@@ -255,6 +267,10 @@ class Snapshot:
         """How many passages there are."""
         return self.totals()[0]
 
+    def greatest_id(self) -> int:
+        """The greatest id of a passage; 0 where there is none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM passages")[0][0])
+
     def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
         """The stored passages of these ids; an id that is not in the index is left out."""
         found = {}
@@ -262,24 +278,28 @@ class Snapshot:
             rows = self._rows(
                 """
                 SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document,
-                       d.id, d.title, d.metadata, substr(d.text, p.start + 1, p."end" - p.start)
+                       d.id, d.title, d.metadata, substr(d.text, p.start + 1, p."end" - p.start),
+                       coalesce(nullif(f.c2, ''), f.c0, '')
                 FROM passages p JOIN documents d ON d.key = p.document
+                LEFT JOIN passages_fts_content f ON f.id = p.id
                 WHERE p.id IN (SELECT value FROM json_each(?))
                 """,
                 (json.dumps([int(id) for id in ids]),),
             )
-            for id, start, end, line, page, heading, key, document, title, metadata, text in rows:
+            for id, start, end, line, page, heading, key, document, title, metadata, *said in rows:
+                text, terms = said
                 if len(text) != end - start:
                     # SQLite's substr stops at a NUL character, Python's slice does not.
                     text = self._rows("SELECT text FROM documents WHERE key = ?", (key,))[0][0]
                     text = text[start:end]
-                _expect(str, document, title, heading, text)
+                _expect(str, document, title, heading, text, terms)
                 _expect(int, line, line if page is None else page)
                 found[id] = StoredPassage(
                     passage=Passage(start, end, text, line, page, heading, id),
                     document=document,
                     title=title,
                     metadata=dict(json.loads(metadata)),
+                    terms=terms,
                 )
         return found
 

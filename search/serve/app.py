@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from ... import __version__
 from ..rerank import PairScorer
-from . import documents, health, openai, reranking, retrieval
+from . import documents, explore, health, openai, page, reranking, retrieval
 from .backend import Backend, load_reranker
 from .guard import App, Guard
 from .handlers import add_handlers
@@ -57,7 +57,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.backend = backend
-    for part in (retrieval, openai, reranking, documents, health):
+    for part in (retrieval, openai, reranking, documents, explore, health, page):
         app.include_router(part.router)
     add_handlers(app)
     app.add_exception_handler(Gone, _nobody_reads)

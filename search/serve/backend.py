@@ -13,7 +13,9 @@ from fastapi import Request, Response
 from ...index.errors import ClsearchError
 from ..rerank import PairScorer
 from .errors import log_unexpected, problem_of
+from .facets import Facets
 from .indexes import Indexes
+from .maps import Maps
 from .metrics import Metrics
 from .settings import Settings
 from .working import Workers
@@ -49,6 +51,8 @@ class Backend:
         # Apart, because those who send thousands of texts must not keep out those who search.
         self.encodings = Workers(ENCODING)
         self.writers = Writers(indexes)
+        self.maps = Maps()
+        self.facets: dict[str, Facets] = {}  # by index, of the last commit that was asked for
         self.ready = False
         self.problems: dict[str, str] = {}
         self._load = load
@@ -84,6 +88,7 @@ class Backend:
         """Finish what is asked for, and end all threads."""
         self.writers.close()
         self.workers.close()
+        self.maps.close()
         self.encodings.close()
 
 

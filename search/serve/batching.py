@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ...index.batch import EncoderLike
+from ..searcher import Warmed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,11 @@ class BatchingEncoder:
     def fingerprint(self) -> str:
         """That of the encoder."""
         return self.alone.fingerprint
+
+    def warm(self) -> None:
+        """As the encoder's, where it has that."""
+        if isinstance(self.alone, Warmed):
+            self.alone.warm()
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """As the encoder's, float32 [n, d]."""

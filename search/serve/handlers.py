@@ -15,7 +15,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClsearchError, _failed)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _failed)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _failed(_: Request, error: Exception) -> Response:
@@ -23,6 +23,11 @@ async def _failed(_: Request, error: Exception) -> Response:
     if problem.status >= 500 and problem.retry_after is None:
         log_unexpected(error)
     return _response(problem)
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    # It is raised again once this is answered; the guard writes it to the log.
+    return _response(problem_of(error))
 
 
 async def _refused(_: Request, error: Exception) -> Response:

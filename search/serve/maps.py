@@ -202,7 +202,8 @@ def _quantised(points: NDArray[np.float32]) -> NDArray[np.int64]:
         return np.empty((0, 2), np.int64)
     low = points.min(axis=0)
     extent = float((points.max(axis=0) - low).max()) or 1.0
-    return np.rint((points - low) * (SIDE / extent)).astype(np.int64)
+    scaled: NDArray[np.int64] = np.rint((points - low) * (SIDE / extent)).astype(np.int64)
+    return scaled
 
 
 def _colours(

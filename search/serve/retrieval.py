@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from ...index.errors import DocumentMissing, UsageError
+from ...index.errors import UsageError
 from ..searcher import Searcher
 from .backend import Backend, as_json, backend_of
 from .shapes import (
@@ -147,9 +147,6 @@ async def similar(request: Request, asked: SimilarRequest) -> Response:
     check_k(asked.k, backend)
 
     def work() -> Response:
-        with served.snapshot() as snapshot:
-            if snapshot.document(asked.document) is None:
-                raise DocumentMissing(f"the index has no document {asked.document!r}")
         hits = served.read(
             lambda searcher: searcher.similar(asked.document, asked.k, where=asked.where)
         )

@@ -95,6 +95,9 @@ class Hit(Told):
     title: str
     passage: Passage
     sentence: Sentence
+    marks: list[tuple[int, int]] = Field(
+        description="The words that match: start and end of each.", examples=[[[144, 149]]]
+    )
     scores: dict[str, float] = Field(examples=[{"dense": 0.63, "lexical": 7.1}])
     metadata: dict[str, Any]
     duplicates: list[str]

@@ -42,7 +42,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, of: Any, name: str, gives: Any = No
 
     def slow(*arguments: Any) -> Any:
         calls.append(arguments)
-        time.sleep(0.05)
+        time.sleep(0.2)
         return whole(*arguments) if gives is None else gives
 
     monkeypatch.setattr(of, name, slow)
@@ -141,9 +141,18 @@ def test_threads_at_different_commits_get_the_segments_of_their_own(
         with Snapshot.open(path) as snapshot:
             commits.append(snapshot)
     searcher, (old, new) = Searcher.open(path, encoder), commits
+    segments = {segment.row.name: segment for segment in searcher._opened(new)}
+
+    class Overtaken(Searcher):
+        """Whenever it looks, another thread has just brought in the segments of the new commit."""
+
+        _segments = property(lambda self: segments, lambda self, others: None)  # type: ignore[assignment]
+
+    overtaken = Overtaken.open(path, encoder)
     for commit in (old, new, old):
-        names = [segment.row.name for segment in searcher._opened(commit)]
-        assert names == [row.name for row in commit.segments]
+        names = [row.name for row in commit.segments]
+        assert [segment.row.name for segment in searcher._opened(commit)] == names
+        assert [segment.row.name for segment in overtaken._opened(commit)] == names
     assert len(new.segments) == len(old.segments) + 1
 
 

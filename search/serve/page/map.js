@@ -3,8 +3,9 @@
 const SIDE = 65535;
 const CELLS = 64; // a side of the grid by which the nearest point is found
 const NEAR = 14; // pixels
-const DISCS = 6000; // points; more are drawn as squares
-const QUICK = 30000; // points that are drawn while the map moves
+const DISCS = 5000; // points; more are drawn as squares
+const DIMMED = 0.25;
+const SHOWN = 0.85;
 const PADDING = 28;
 const OTHER = 0;
 
@@ -25,6 +26,17 @@ function sorted(numbers, count) {
   numbers.forEach((number, place) => (order[next[number]++] = place));
   return [order, starts];
 }
+
+// Two colours, #rrggbb, as one pixel of an image: of the first so much.
+function mixed(first, second, share) {
+  const parts = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const below = parts(second);
+  const [red, green, blue] = parts(first).map((one, i) => one * share + below[i] * (1 - share));
+  new DataView(word).setUint32(0, (red << 24) | (green << 16) | (blue << 8) | 255);
+  return new Uint32Array(word)[0];
+}
+
+const word = new ArrayBuffer(4);
 
 export class PassageMap {
   // `open(document, [start, end])` is called for a point that is chosen.
@@ -138,15 +150,11 @@ export class PassageMap {
     return [x[place] * this.scale + this.left, y[place] * this.scale + this.top];
   }
 
-  // Soon, and once however often it is asked for; `moving` draws fewer of very many points.
-  #draw(moving = false) {
-    this.moving = moving;
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
+  // Soon, and once however often it is asked for.
+  #draw() {
+    this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       if (this.points) this.#paint();
-      clearTimeout(this.rest);
-      if (this.moving && this.count > QUICK) this.rest = setTimeout(() => this.#draw(), 120);
     });
   }
 
@@ -154,64 +162,85 @@ export class PassageMap {
     const { context, canvas } = this;
     const [width, height] = this.#size();
     const dense = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
-      canvas.width = Math.round(width * dense);
-      canvas.height = Math.round(height * dense);
-    }
+    canvas.width = Math.round(width * dense);
+    canvas.height = Math.round(height * dense);
     context.setTransform(dense, 0, 0, dense, 0, 0);
-    context.clearRect(0, 0, width, height);
     const style = getComputedStyle(this.plane);
-    const colour = (number) => style.getPropertyValue(`--c${number}`);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     const size = Math.max(1.2, 4.6 - Math.log10(this.count + 1) * 0.75);
     const radius = size * Math.min(2.2, (this.scale / this.least) ** 0.3);
-    const step = this.moving ? Math.ceil(this.count / QUICK) : 1;
-    const { x, y } = this.points;
-    const { scale, left, top } = this;
-    for (let number = 0; number + 1 < this.starts.length; number++) {
-      context.fillStyle = colour(number);
-      const dimmed = this.only === null ? this.hits.length > 0 : this.only !== number;
-      context.globalAlpha = dimmed ? 0.25 : 0.85;
-      context.beginPath();
-      for (let i = this.starts[number]; i < this.starts[number + 1]; i += step) {
-        const place = this.order[i];
-        const across = x[place] * scale + left;
-        const down = y[place] * scale + top;
-        if (across < -9 || down < -9 || across > width + 9 || down > height + 9) continue;
-        if (this.count > DISCS) {
-          context.fillRect(across - radius, down - radius, 2 * radius, 2 * radius);
-        } else {
-          context.moveTo(across + radius, down);
-          context.arc(across, down, radius, 0, 2 * Math.PI);
-        }
-      }
-      context.fill();
-    }
-    context.globalAlpha = 1;
+    if (this.count > DISCS) this.#paintSquares(radius, dense, colour);
+    else this.#paintDiscs(radius, colour);
     for (const hit of this.hits.toReversed()) this.#paintHit(hit, radius, colour, style);
     if (this.near >= 0) {
-      context.strokeStyle = style.getPropertyValue('--ink');
+      context.strokeStyle = colour('ink');
       context.lineWidth = 1.5;
       this.#circle(this.near, radius + 5);
       context.stroke();
     }
   }
 
+  #opacity(number) {
+    const dimmed = this.only === null ? this.hits.length > 0 : this.only !== number;
+    return dimmed ? DIMMED : SHOWN;
+  }
+
+  #paintDiscs(radius, colour) {
+    const { context } = this;
+    for (let number = 0; number + 1 < this.starts.length; number++) {
+      context.fillStyle = colour(`c${number}`);
+      context.globalAlpha = this.#opacity(number);
+      context.beginPath();
+      for (let i = this.starts[number]; i < this.starts[number + 1]; i++) {
+        const [across, down] = this.#at(this.order[i]);
+        context.moveTo(across + radius, down);
+        context.arc(across, down, radius, 0, 2 * Math.PI);
+      }
+      context.fill();
+    }
+    context.globalAlpha = 1;
+  }
+
+  // Pixel by pixel: a hundred thousand take milliseconds, also where no graphics card helps.
+  #paintSquares(radius, dense, colour) {
+    const { context, canvas, order, starts } = this;
+    const { x, y } = this.points;
+    const { width, height } = canvas;
+    const image = context.createImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const side = Math.max(1, Math.round(2 * radius * dense));
+    const [scale, left, top] = [this.scale, this.left, this.top].map((one) => one * dense);
+    for (let number = 0; number + 1 < starts.length; number++) {
+      const pixel = mixed(colour(`c${number}`), colour('paper'), this.#opacity(number));
+      for (let i = starts[number]; i < starts[number + 1]; i++) {
+        const column = Math.round(x[order[i]] * scale + left - side / 2);
+        const row = Math.round(y[order[i]] * scale + top - side / 2);
+        if (column < 0 || row < 0 || column + side > width || row + side > height) continue;
+        for (let down = row; down < row + side; down++) {
+          const at = down * width + column;
+          for (let across = at; across < at + side; across++) pixels[across] = pixel;
+        }
+      }
+    }
+    context.putImageData(image, 0, 0);
+  }
+
   #paintHit({ place, rank }, radius, colour, style) {
     const { context } = this;
     const [across, down] = this.#at(place);
-    context.fillStyle = style.getPropertyValue('--paper');
+    context.fillStyle = colour('paper');
     this.#circle(place, radius + 4.5);
     context.fill();
-    context.strokeStyle = style.getPropertyValue('--accent');
+    context.strokeStyle = colour('accent');
     context.lineWidth = rank === 1 ? 2.5 : 1.5;
     context.stroke();
-    context.fillStyle = colour(this.classes[place]);
+    context.fillStyle = colour(`c${this.classes[place]}`);
     this.#circle(place, radius + 1.5);
     context.fill();
     if (rank > 5) return;
     context.font = `600 12px ${style.fontFamily}`;
-    context.fillStyle = style.getPropertyValue('--ink');
-    context.strokeStyle = style.getPropertyValue('--paper');
+    context.fillStyle = colour('ink');
+    context.strokeStyle = colour('paper');
     context.lineWidth = 3;
     context.strokeText(rank, across + radius + 8, down + 4);
     context.fillText(rank, across + radius + 8, down + 4);
@@ -281,14 +310,14 @@ export class PassageMap {
     this.top = down - ((down - this.top) * scale) / this.scale;
     this.scale = scale;
     this.#tell();
-    this.#draw(true);
+    this.#draw();
   }
 
   #pan(across, down) {
     this.left += across;
     this.top += down;
     this.#tell();
-    this.#draw(true);
+    this.#draw();
   }
 
   #listen(section) {

@@ -333,6 +333,7 @@ async function showReader() {
       reading = { ...read, id, index };
     }
   } catch (error) {
+    if (error instanceof Refused && error.status === 404) go({ open: '', at: '' }, true);
     complain(error);
     return;
   }
@@ -463,20 +464,23 @@ addEventListener('keydown', (event) => {
   act();
 });
 
-query.addEventListener('input', () => {
-  clearTimeout(typing);
-  typing = setTimeout(ask, PAUSE);
-});
+for (const field of [query, where]) {
+  field.addEventListener('input', () => {
+    $('#where-clear').hidden = !where.value;
+    clearTimeout(typing);
+    typing = setTimeout(ask, field === query ? PAUSE : 2 * PAUSE);
+  });
+}
 
 function ask() {
   clearTimeout(typing);
-  const q = query.value.trim();
-  if (q === state.q && !state.like) return;
-  go({ q, like: '' }, burst);
+  const typed = { q: query.value.trim(), where: where.value.trim() };
+  if (typed.q === state.q && typed.where === state.where) return;
+  go(typed.q === state.q ? typed : { ...typed, like: '' }, burst);
   burst = true;
 }
 
-for (const name of ['blur', 'change']) query.addEventListener(name, () => (burst = false));
+document.addEventListener('focusout', () => (burst = false));
 
 $('#ask').addEventListener('submit', (event) => {
   event.preventDefault();
@@ -487,11 +491,6 @@ $('#ask').addEventListener('submit', (event) => {
 $('#narrow').addEventListener('submit', (event) => event.preventDefault());
 $('#narrow').addEventListener('change', (event) => {
   if (event.target.name === 'mode') go({ mode: event.target.value });
-});
-where.addEventListener('input', () => {
-  $('#where-clear').hidden = !where.value;
-  clearTimeout(typing);
-  typing = setTimeout(() => go({ where: where.value.trim() }, true), 2 * PAUSE);
 });
 $('#where-clear').addEventListener('click', () => {
   go({ where: '' });

@@ -36,8 +36,8 @@ export function fillReader(section, read, passage, sentence) {
   const here = document.createElement('span');
   here.className = 'passage';
   appendMarked(here, shown, [from, to], sentence ? answer : [0, 0], []);
-  const around = [shown.slice(low, from), shown.slice(to, high).trimEnd()];
-  lines.classList.toggle('here', around.join('') === '');
+  const around = [shown.slice(low, from), shown.slice(to, high)];
+  lines.classList.toggle('here', around.join('').trim() === '');
   lines.append(around[0], here, around[1]);
   body.append(lines);
   appendPieces(body, shown, high, shown.length);

@@ -4,6 +4,7 @@
 const ASTRAL = /[\ud800-\udbff]/;
 const EXCERPT = 420;
 const BEFORE = 140;
+const BREAK = /(?<=[^\n]{60})\n(?![ \t]*(?:\n|[-*+•>|#]|\d+[.)]\s|$))/g;
 const PROSE = /(?:\.(?:md|markdown|txt|text|rst|html?|adoc|org|tex)|#[^/]*|\/[^./]+|^[^./]+)$/i;
 
 // Offsets in code points -> offsets in UTF-16 units; both ascend.
@@ -35,9 +36,13 @@ export function isProse(id) {
   return PROSE.test(id);
 }
 
-// As long as it was: only single line breaks within a paragraph become spaces.
+// As long as it was: only line breaks that a full line has within a paragraph become spaces, and
+// none in a block of code.
 export function flowing(text) {
-  return text.replace(/(?<=[^\n])\n(?![ \t]*(?:\n|[-*+•>|#]|\d+[.)]\s))/g, ' ');
+  return text
+    .split(/(```[^]*?(?:```|$))/)
+    .map((part, i) => (i % 2 ? part : part.replace(BREAK, ' ')))
+    .join('');
 }
 
 // [from, to, begun]: the part of a passage that is shown, around its best sentence, and whether it
