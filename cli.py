@@ -11,7 +11,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import islice
@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from . import __version__, operations, terminal
+from . import __version__, operations, runtime, terminal
 from .index.config import INDEX_NAME, SAMPLE, find_index
 from .index.errors import IndexDamaged, UsageError
 from .options import (
@@ -54,6 +54,7 @@ from .service import mcp, serve
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
+    from .search import Searcher
 
 GROUPS = ("passage", "document")
 STDIN = "-"
@@ -200,9 +201,20 @@ def add_stdin(index: Index) -> SyncReport:
     "reranker's). Exit code 1 where none is left.",
 )
 @click.option("--explain", is_flag=True, help="Say how each score came about.")
+@click.option(
+    "--daemon",
+    type=click.Choice(("auto", "off")),
+    default="auto",
+    show_default=True,
+    envvar="CLSEARCH_DAEMON",
+    expose_value=False,  # it is read before click is imported
+    help="Whether a process in the background may answer, and may be started for the next search.",
+)
 @index_option
 @json_option
+@click.pass_obj
 def search(
+    opened: Searcher | None,
     query: tuple[str, ...],
     file: IO[bytes] | None,
     k: int,
@@ -231,7 +243,7 @@ def search(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from .search import Searcher
 
-    searcher = Searcher.open(existing_index(index_path))
+    searcher = opened or Searcher.open(existing_index(index_path))
     found = False
     for texts in [[" ".join(query)]] if file is None else batches_of_lines(file):
         started = time.perf_counter() if file is None else None
@@ -323,6 +335,7 @@ def status(index_path: str | None, as_json: bool) -> None:
             "tombstones": counts.tombstones,
             "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
             "journal": journal_mode(sqlite3.sqlite_version_info[:3])[0],
+            "background": runtime.listener(str(path)),
         }
     if as_json:
         print_json(facts)
@@ -337,6 +350,9 @@ def status(index_path: str | None, as_json: bool) -> None:
         or ("not recorded" if facts["passages"] else "none yet"),
         "fingerprint": facts["fingerprint"][:12],
         "bytes": terminal.readable_size(facts["bytes"]),
+        "background": f"process {facts['background']} answers `clsearch search`"
+        if facts["background"]
+        else "no process answers for this index",
     }
     for name, value in shown.items():
         print_line(f"{name:<12} {value}")
@@ -690,14 +706,12 @@ def demo(as_json: bool) -> None:
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
 
 
-cli.add_command(serve)
-cli.add_command(mcp)
-for command in operations.COMMANDS:
+for command in (serve, mcp, *operations.COMMANDS):
     cli.add_command(command)
 
 
-def main() -> None:
-    """The `clsearch` command."""
+def main(afterwards: Callable[[int], None] = lambda code: None) -> None:
+    """The `clsearch` command; then, when all is printed, `afterwards` of its exit code."""
     # A stream that is closed (`>&-`) would leave its number to a file of the index, and what any
     # library prints would be written there.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -712,6 +726,8 @@ def main() -> None:
             say(f"clsearch: {explain_os_error(error)}")
         sys.exit(FAILED)
     except SystemExit as end:
+        if isinstance(end.code, int):
+            afterwards(end.code)
         if not isinstance(end.code, int) or not {WRITING, "torch"}.isdisjoint(sys.modules):
             raise
         leave(end.code)

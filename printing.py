@@ -90,7 +90,7 @@ def _since(started: float) -> float:
 
 def print_question(text: str) -> None:
     """A query above its hits."""
-    click.echo(click.style(f"? {terminal.safe(text)}", bold=True), color=terminal.colours())
+    terminal.echo(click.style(f"? {terminal.safe(text)}", bold=True), color=terminal.colours())
 
 
 def nothing_found(min_score: float, explanation: Mapping[str, Any]) -> None:
@@ -132,7 +132,7 @@ def print_passages(hits: Iterable[Hit], explain: bool = False) -> None:
         if hit.duplicates:
             named = ", ".join(map(terminal.safe, hit.duplicates))
             lines.append(f"{indent}the same in {named}")
-        click.echo("\n".join(lines) + "\n", color=colour)
+        terminal.echo("\n".join(lines) + "\n", color=colour)
 
 
 def place(hit: Hit) -> str:
@@ -170,14 +170,14 @@ def explained(explanation: Mapping[str, Any]) -> Iterator[str]:
 
 def say(message: str) -> None:
     """Lines for people, on stderr; no name in them steers their terminal."""
-    click.echo("\n".join(map(terminal.safe, message.split("\n"))), err=True)
+    terminal.echo("\n".join(map(terminal.safe, message.split("\n"))), err=True)
 
 
 def print_line(line: str) -> None:
     """Lines on stdout, as `say`."""
-    click.echo("\n".join(map(terminal.safe, line.split("\n"))))
+    terminal.echo("\n".join(map(terminal.safe, line.split("\n"))))
 
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout, in ASCII, so that every terminal and every name survives it."""
-    click.echo(json.dumps(value))
+    terminal.echo(json.dumps(value))

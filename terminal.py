@@ -7,8 +7,11 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
+from typing import TextIO
 
 import click
 
@@ -38,11 +41,44 @@ def safe(text: str) -> str:
     >>> safe("a\x1b[2Jb\n")
     'a␛[2Jb␊'
     """
-    return text.translate(_STEERING)
+    return text if text.isprintable() else text.translate(_STEERING)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Where a command prints that is run for another process: not on this one's terminal."""
+
+    out: TextIO
+    err: TextIO
+    colours: bool
+    columns: int
+
+
+_SCREEN: ContextVar[Screen | None] = ContextVar("screen", default=None)
+
+
+@contextmanager
+def printing_on(screen: Screen) -> Iterator[None]:
+    """In the block, and in its thread alone, everything is printed there."""
+    before = _SCREEN.set(screen)
+    try:
+        yield
+    finally:
+        _SCREEN.reset(before)
+
+
+def echo(text: str, *, nl: bool = True, err: bool = False, color: bool | None = None) -> None:
+    """As `click.echo`, on the screen of this thread."""
+    screen = _SCREEN.get()
+    file = None if screen is None else screen.err if err else screen.out
+    click.echo(text, file, nl, err, color)
 
 
 def colours() -> bool:
     """Whether stdout takes colours: a terminal, not a dumb one, and NO_COLOR is not set."""
+    screen = _SCREEN.get()
+    if screen is not None:
+        return screen.colours
     return (
         sys.stdout.isatty()
         and not os.environ.get("NO_COLOR")
@@ -52,7 +88,9 @@ def colours() -> bool:
 
 def width() -> int:
     """Columns to fill: the terminal's, within what reads well."""
-    return min(max(shutil.get_terminal_size().columns - 1, NARROW), WIDE)
+    screen = _SCREEN.get()
+    columns = shutil.get_terminal_size().columns if screen is None else screen.columns
+    return min(max(columns - 1, NARROW), WIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +138,10 @@ def excerpt(
     room -= 2
     before = sum(piece.start + len(piece.text) <= sentence[0] for piece in pieces)
     first = min(before, max(0, len(pieces) - 1))
-    rows = list(_rows(pieces[first:], room))
+    enough = EXCERPT_LINES + 1  # the last one only says that there is more
+    rows = list(islice(_rows(pieces[first:], room), enough))
     while first and len(rows) < EXCERPT_LINES:  # the end of the text: show what comes before it
-        longer = list(_rows(pieces[first - 1 :], room))
+        longer = list(islice(_rows(pieces[first - 1 :], room), enough))
         if len(longer) > EXCERPT_LINES:
             break
         first, rows = first - 1, longer
@@ -171,6 +210,8 @@ def _styled(piece: _Piece, marks: Sequence[Span], sentence: Span) -> str:
 
 def columns(text: str) -> int:
     """How many columns a terminal gives to `text`: two to wide characters, none to accents."""
+    if text.isascii():
+        return len(text)
     return sum(
         0
         if unicodedata.combining(point) or unicodedata.category(point) in ("Mn", "Me", "Cf")

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 RUNS: dict[str, list[str]] = {
     "index.py": ["COLLECTION", "--peer-documents", "200"],
     "query.py": ["COLLECTION", "--index", "FOLDER/query", "--queries", "50"],
+    "shell.py": ["COLLECTION", "--index", "FOLDER/query"],
     "vectors.py": [
         "FOLDER/query/base",
         "100000",

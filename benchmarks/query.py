@@ -183,6 +183,7 @@ def main() -> None:
     peer = [sys.executable, "-c", PEER, str(EMBEDDED_MODEL), str(flat), str(large / DATABASE)]
     texts = beir.read_queries(arguments.collection)
     judged = [texts[query] for query in beir.read_qrels(arguments.collection, "test")]
+    os.environ["CLSEARCH_DAEMON"] = "off"  # what it answers is measured by shell.py
     cold(large, peer, arguments.runs)
     many(large, peer, judged[: arguments.queries])
 

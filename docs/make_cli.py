@@ -85,6 +85,7 @@ JSON: dict[str, object] = {
         "tombstones": 0,
         "bytes": 412345,
         "journal": "wal",
+        "background": 4711,
     },
     "remove": {"removed": 1},
     "optimize": {

@@ -12,7 +12,7 @@ ROOT = Path(clsearch.__file__).parent
 
 # Lowest first. What stands in one row does not know its neighbours.
 ROWS = (
-    {"index.types", "index.errors", "index.config"},
+    {"index.types", "index.errors", "index.config", "runtime"},
     {"index.files", "index.analysis"},
     {
         "index.destination",
@@ -53,11 +53,12 @@ ROWS = (
     {"index.index"},
     {"search.searcher", "terminal"},
     {"search.asynchronous"},
-    {"search.evaluate", "search.serve", "integrations"},
+    {"search.evaluate", "search.serve", "integrations", "daemon"},
     {"printing"},
     {"options"},
     {"operations", "service"},
     {"cli"},
+    {"background", "shell"},
     {"__main__"},
 )
 LEVEL = {part: level for level, row in enumerate(ROWS) for part in row}
