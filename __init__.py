@@ -3,16 +3,16 @@
 TYPE_CHECKING = False  # type checkers read it as true; importing typing would cost 8 ms
 
 __version__ = "0.1.0"
-__all__ = ["Document", "Encoder", "Index", "Searcher", "__version__"]
+__all__ = ["AsyncSearcher", "Document", "Encoder", "Index", "Searcher", "__version__"]
 
 if TYPE_CHECKING:
     from .index import Document, Encoder, Index
-    from .search import Searcher
+    from .search import AsyncSearcher, Searcher
 if not TYPE_CHECKING:
 
     def __getattr__(name):
         """Import on first use: `import clsearch` alone loads no heavy package (PEP 562)."""
-        if name in ("Searcher"):
+        if name in ("AsyncSearcher", "Searcher"):
             from . import search
 
             return getattr(search, name)

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from . import __version__, runtime, terminal
+from . import __version__, operations, runtime, terminal
 from .index.config import INDEX_NAME, SAMPLE, find_index
 from .index.errors import IndexDamaged, UsageError
 from .options import (
@@ -49,6 +49,7 @@ from .printing import (
     progress_line,
     say,
 )
+from .service import mcp, serve
 
 if TYPE_CHECKING:
     from .index import Index, SyncReport
@@ -695,6 +696,12 @@ def demo(as_json: bool) -> None:
     installed = shutil.which("clsearch")
     program = "clsearch" if installed else f"{shlex.quote(sys.executable)} -m clsearch"
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
+
+
+cli.add_command(serve)
+cli.add_command(mcp)
+cli.add_command(operations.backup)
+cli.add_command(operations.restore)
 
 
 def main(afterwards: Callable[[int], None] = lambda code: None) -> None:

@@ -41,6 +41,7 @@ HIT = {
         "text": "…",
     },
     "sentence": {"start": 140, "end": 230, "text": "…"},
+    "marks": [[144, 149]],
     "scores": {"dense": 0.63, "lexical": 7.1},
     "metadata": {},
     "duplicates": ["notes/copy of a.md"],
@@ -58,6 +59,8 @@ REPORT = {
     "recovered": [],
     "seconds": 1.234,
 }
+
+COPY = {"generation": 4, "documents": 15, "passages": 61, "segments": 2, "bytes": 412345}
 
 # The object that each command prints with --json. Tests compare its keys with those of real output.
 JSON: dict[str, object] = {
@@ -109,6 +112,21 @@ JSON: dict[str, object] = {
         "index": "clsearch-demo/.clsearch",
         "questions": [{"query": "…", "hits": [HIT]}],
     },
+    "serve": {
+        "url": "http://127.0.0.1:7700",
+        "indexes": {"notes": "/home/ada/notes/.clsearch"},
+        "token": None,
+    },
+    "mcp": {
+        "mcpServers": {
+            "clsearch": {
+                "command": "/home/ada/.local/bin/clsearch",
+                "args": ["mcp", "--index", "/home/ada/notes/.clsearch"],
+            }
+        }
+    },
+    "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
+    "restore": {"backup": "notes.backup", "index": ".clsearch", **COPY, "seconds": 1.234},
 }
 
 # The `eval --json` of more than one row, or of a run file, with --per-query.
@@ -144,6 +162,14 @@ passages, where a compact or fast one was tuned.""",
     "check": (
         "With `--recall`, there is also `recall`; `advice` is empty where nothing need be done:",
         {"recall": {"mean": 0.985, "error": 0.003, "queries": 200, "advice": ""}},
+    ),
+    "mcp": (
+        "With `--http`, it is `type`, `url` and, where a token is asked for, `headers`:",
+        {"mcpServers": {"clsearch": {"type": "http", "url": "http://127.0.0.1:7701/mcp"}}},
+    ),
+    "serve": (
+        "It is printed when the server takes connections. `token` is the file that has the token.",
+        None,
     ),
     "search": (
         """\

@@ -1,7 +1,6 @@
 """The write side, and what both sides stand on."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as in clsearch/__init__.py
 
 if TYPE_CHECKING:
     from .batch import EncoderLike, Progress, SyncReport
@@ -26,10 +25,13 @@ HOMES = {
     "index": ("Index", "OptimizeReport"),
 }
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    """Import on first use (PEP 562): whoever reads a part of this package loads that part only."""
-    for module, names in HOMES.items():
-        if name in names:
-            return getattr(import_module(f".{module}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        """Import on first use (PEP 562): whoever reads a part of this package loads that only."""
+        for module, names in HOMES.items():
+            if name in names:
+                from importlib import import_module
+
+                return getattr(import_module(f".{module}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,20 @@ class SyncReport:
     recovered: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of one document. `encoded` and `reused` count its passages, as in `SyncReport`.
+
+    `key` is that of its row.
+    """
+
+    document: str
+    result: Literal["created", "updated", "unchanged"]
+    encoded: int
+    reused: int
+    key: int
+
+
 @dataclass(slots=True)
 class Tally:
     """The counts of a `SyncReport` while they grow."""
@@ -174,8 +188,8 @@ class Batch:
         self._sources[row.name] = row
         self._flush_if_due()
 
-    def put(self, document: Document, source: int | None, mtime: float | None) -> int:
-        """Add a document, or bring it up to date -> its key. It is committed whole, now or later.
+    def put(self, document: Document, source: int | None, mtime: float | None) -> Put:
+        """Add a document, or bring it up to date. It is committed whole, now or later.
 
         The document must be `documents.storable`.
         """
@@ -185,21 +199,25 @@ class Batch:
         if row and row.key in self._gone:
             self.flush()
             row = None
+        before = self.tally.reused
         if row is None:
             key = self._next_key
             self._next_key += 1
-            self._plan(key, source, mtime, document, [])
+            count = self._plan(key, source, mtime, document, [])
             self.tally.added += 1
         else:
             key = row.key
             same = row.hash == documents.content_hash(documents.columns(document))
             if same and row.source == source:
                 self.tally.unchanged += 1
-                return key
-            self._plan(key, source, mtime, document, passages.of_document(self.store, key))
+                return Put(document.id, "unchanged", 0, 0, key)
+            old = passages.of_document(self.store, key)
+            count = self._plan(key, source, mtime, document, old)
             self.tally.updated += 1
+        reused = self.tally.reused - before
         self._flush_if_due()
-        return key
+        result: Literal["created", "updated"] = "updated" if row else "created"
+        return Put(document.id, result, count - reused, reused, key)
 
     def renew(self, key: int) -> None:
         """Split a stored document again, and put right what the database says of it."""
@@ -215,7 +233,8 @@ class Batch:
         mtime: float | None,
         document: Document,
         old: list[PassageRow],
-    ) -> None:
+    ) -> int:
+        """Plan the passages of a document -> how many there are."""
         by_hash: dict[str, list[PassageRow]] = {}
         for row in reversed(old):
             by_hash.setdefault(row.hash, []).append(row)
@@ -235,6 +254,7 @@ class Batch:
         self._plans[document.id] = _Plan(key, source, mtime, document, planned, dropped)
         self._planned.add(key)
         self._characters += len(document.text)
+        return len(planned)
 
     def _want(self, hash: str, text: str) -> None:
         """See to it that there is a vector for this text when the batch is committed."""

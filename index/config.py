@@ -42,9 +42,18 @@ class Calibration:
 
 def user_cache() -> Path:
     """`$XDG_CACHE_HOME/clsearch`, else `~/.cache/clsearch`."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
+    return _user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def user_config() -> Path:
+    """`$XDG_CONFIG_HOME/clsearch`, else `~/.config/clsearch`."""
+    return _user_folder("XDG_CONFIG_HOME", ".config")
+
+
+def _user_folder(variable: str, usual: str) -> Path:
+    named = os.environ.get(variable, "")
     # A relative path is to be ignored: XDG Base Directory Specification.
-    base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    base = Path(named) if os.path.isabs(named) else Path.home() / usual
     return base / "clsearch"
 
 

@@ -2,7 +2,8 @@
 
 ClsearchError
 ├── UsageError          an argument that cannot be right
-│   └── SourceError     a source that is missing, or is no file or folder
+│   ├── SourceError     a source that is missing, or is no file or folder
+│   └── DocumentMissing no document of this id in the index
 ├── ReadError           one file that cannot be read as a document
 │   └── NotADocument    a file of a kind that holds no text: an image, an archive, a program
 ├── ModelError          a model that cannot be loaded, or declares what is not known
@@ -24,6 +25,10 @@ class UsageError(ClsearchError):
 
 class SourceError(UsageError):
     """A source that is missing, or is no file or folder."""
+
+
+class DocumentMissing(UsageError):
+    """No document of this id in the index."""
 
 
 class ReadError(ClsearchError):

@@ -2,13 +2,15 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .batch import Batch, EncoderLike, Progress, SyncReport, Tally
+from .batch import Batch, EncoderLike, Progress, Put, SyncReport, Tally
 from .calibration import calibrate
 from .config import Options
 from .encoder import Encoder
@@ -50,7 +52,7 @@ class Index:
     """An index, open for writing: one process at a time. Readers use `clsearch.Searcher`.
 
     A context manager. All that a method did is committed when it returns. `recovered` says what an
-    earlier run left behind and what became of it.
+    earlier run left behind and what became of it. Threads may share it: their calls take turns.
     """
 
     def __init__(self, store: Store, encoder: EncoderLike | None) -> None:
@@ -58,6 +60,8 @@ class Index:
         self.path = store.index
         self._store = store
         self._encoder = encoder
+        self._turn = threading.RLock()  # inside of its turn, a call asks for `encoder`
+        self._closed = False
         self.recovered: tuple[str, ...] = manifest.recover(store)
 
     @classmethod
@@ -96,8 +100,14 @@ class Index:
             raise
 
     def close(self) -> None:
-        """Let go of the index; another process may write."""
-        self._store.close()
+        """Let go of the index, once a call that another thread is in has ended.
+
+        Then another process may write, and every call raises `UsageError`.
+        """
+        with self._turn:
+            if not self._closed:
+                self._closed = True
+                self._store.close()
 
     def __enter__(self) -> "Index":
         """Nothing more: the index is open."""
@@ -112,17 +122,27 @@ class Index:
         """Close the index."""
         self.close()
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One thread at a time, on an index that is open; SQLite's errors in our words."""
+        with self._turn:
+            if self._closed:
+                raise UsageError(f"the index at {str(self.path)!r} was closed: open it again")
+            with named_errors(self.path):
+                yield
+
     @property
     def encoder(self) -> EncoderLike:
         """The encoder that the index was made with; loaded on first use.
 
         Raises `IndexMismatch` where today's model is not the one of then.
         """
-        if self._encoder is None:
-            encoder = _load(self._store, None, None)
-            _compare(self._store, encoder)
-            self._encoder = encoder
-        return self._encoder
+        with self._writing():
+            if self._encoder is None:
+                encoder = _load(self._store, None, None)
+                _compare(self._store, encoder)
+                self._encoder = encoder
+            return self._encoder
 
     def sync(
         self,
@@ -141,7 +161,7 @@ class Index:
         """
         if isinstance(sources, str | Path):
             raise UsageError(f"a list of sources was expected, not one: [{str(sources)!r}]")
-        with named_errors(self.path):
+        with self._writing():
             tally = sync(self._store, self.encoder, sources, prune, progress)
             merge_small(self._store)
             calibrate(self._store, self.encoder)
@@ -155,12 +175,23 @@ class Index:
 
         Raises `UsageError` at the first that is none; those before it may be committed.
         """
+        return self._add(documents, lambda put: None)
+
+    def put(self, documents: Sequence[Mapping[str, Any] | Document]) -> list[Put]:
+        """As `add`, and say what became of each."""
+        puts: list[Put] = []
+        self._add(documents, puts.append)
+        return puts
+
+    def _add(
+        self, documents: Iterable[Mapping[str, Any] | Document], told: Callable[[Put], None]
+    ) -> SyncReport:
         tally = Tally()
-        with named_errors(self.path):
+        with self._writing():
             batch = Batch(self._store, self.encoder, tally)
             batch.encode_waiting()
             for number, given in enumerate(documents):
-                batch.put(stored.storable(checked(given, number)), source=None, mtime=None)
+                told(batch.put(stored.storable(checked(given, number)), source=None, mtime=None))
             batch.flush()
             merge_small(self._store)
             calibrate(self._store, self.encoder)
@@ -174,7 +205,7 @@ class Index:
         if isinstance(document_ids, str):
             raise UsageError(f"a list of ids was expected, not one string: [{document_ids!r}]")
         store = self._store
-        with named_errors(self.path):
+        with self._writing():
             rows = [stored.find(store, id) for id in dict.fromkeys(document_ids)]
             found = [row for row in rows if row]
             if found:
@@ -199,15 +230,16 @@ class Index:
         if recall is not None and not 0 < recall <= 1:
             raise UsageError(f"recall is {recall}: a share of the ten best, above 0 and up to 1")
         store = self._store
-        before = _size(store)
-        with named_errors(self.path):
+        with self._writing():
+            before = _size(store)
             found = optimize(store, kind, recall)
             store.compact()
-        rows = manifest.live_segments(store).values()
+            after = _size(store)
+            rows = manifest.live_segments(store).values()
         largest = max(rows, key=lambda row: row.passages, default=None)
         return OptimizeReport(
             *before,
-            *_size(store),
+            *after,
             kind=name_of(largest.kind) if largest else "exact",
             recall=round(found.mean, 4) if found else None,
         )
@@ -224,9 +256,9 @@ class Index:
         Without arguments: with the model of the same name as it is today. One commit at the end
         switches over; interrupted, nothing has changed. Needs none of the sources.
         """
-        if encoder is None:
-            encoder = _load(self._store, model, pooling)
-        with named_errors(self.path):
+        with self._writing():
+            if encoder is None:
+                encoder = _load(self._store, model, pooling)
             options = Options(encoder.name, pooling)
             tally = reencode(self._store, encoder, options, progress)
             self._encoder = encoder  # the commit is done, whatever becomes of the measuring
@@ -235,7 +267,7 @@ class Index:
 
     def repair(self) -> SyncReport:
         """Put right what `clsearch.index.check.check` finds, from the text in the index."""
-        with named_errors(self.path):
+        with self._writing():
             tally, messages = repair(self._store, self.encoder)
         return tally.report(self.recovered + messages)
 

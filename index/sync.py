@@ -164,7 +164,7 @@ class _Run:
             if not seen:
                 # Its documents refer to the row; until all are in, it says "read it again".
                 self.batch.put_source(replace(row, mtime_ns=None, hash=None))
-            seen.add(self.batch.put(document, row.id, found.mtime_ns / 1e9))
+            seen.add(self.batch.put(document, row.id, found.mtime_ns / 1e9).key)
         if self._prune and whole:
             for key in stored:
                 if key not in seen:

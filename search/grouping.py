@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..index import analysis
 from ..index.store.snapshot import StoredPassage
 from .ranking import Ranked
 
@@ -109,8 +108,7 @@ def _collapsed(
 
 
 def _shingles(of: StoredPassage) -> Shingles:
-    said = of.passage.text.strip() or of.title
-    terms = [term.text for term in analysis.words(said)] or [said]
+    terms = of.terms.split() or [of.passage.text.strip() or of.title]
     count = max(1, len(terms) - SHINGLE + 1)
     return frozenset(tuple(terms[start : start + SHINGLE]) for start in range(count))
 

@@ -42,7 +42,8 @@ class Hit:
     def to_json(self, explain: bool = False) -> dict[str, Json]:
         """What `search --json` prints of a hit; scores to 6 decimals.
 
-        As those of the passage, the offsets of the sentence count code points of the document.
+        As those of the passage, the offsets of the sentence and the marks count code points of the
+        document.
         """
         passage, (start, end) = self.passage, self.sentence
         shown: dict[str, Json] = {
@@ -65,6 +66,7 @@ class Hit:
                 "end": passage.start + end,
                 "text": passage.text[start:end],
             },
+            "marks": [[passage.start + low, passage.start + high] for low, high in self.marks],
             "scores": {name: round(score, 6) for name, score in self.scores.items()},
             "metadata": dict(self.metadata),
             "duplicates": list(self.duplicates),

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.analysis import IDENTIFIER
-from ..index.store.fulltext import expected_bm25, match_any
+from ..index.store.fulltext import as_written, expected_bm25, match_any, quoted
 from ..index.store.snapshot import Snapshot
 from .bm25 import Asked, score
+from .postings import Postings, Scores, best, summed
 from .query import Query
 
 Ids = NDArray[np.int64]
@@ -30,8 +31,11 @@ SCORED_AGAIN = 200
 class Lexical:
     """The terms of one query, weighed by how rare they are in one commit of an index."""
 
-    def __init__(self, snapshot: Snapshot, query: Query) -> None:
-        """Look up how many passages have each of the query's terms."""
+    def __init__(self, snapshot: Snapshot, query: Query, postings: Postings | None = None) -> None:
+        """Look up how many passages have each of the query's terms.
+
+        `postings` keeps those of the terms that are asked for, where many queries are to come.
+        """
         self._snapshot = snapshot
         self._excluded = query.excluded
         self.frequencies = snapshot.frequencies([*query.terms, *query.whole])
@@ -44,6 +48,12 @@ class Lexical:
             term: expected_bm25(self._passages, [self.frequencies[term]]) for term in query.terms
         }
         self._expected = sum(self.weights.values())
+        # What is in every second passage tells nothing: its idf is FTS5's least, 1e-6.
+        telling = bisect_right(self._known, self._passages // 2, key=self.frequencies.__getitem__)
+        asked = self._postings[telling - 1] if telling else 0
+        kept = postings is not None and telling and postings.ready(snapshot, asked)
+        self._kept = postings if kept else None
+        self._telling = self._known[:telling]
 
     def search(self, k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
         """The `k` best (passage id, BM25) for any of the terms, best first, ties by id.
@@ -53,6 +63,10 @@ class Lexical:
         k = min(k, sys.maxsize)  # SQLite's largest number, too
         if not self._known or (allowed is not None and not len(allowed)):
             return []
+        if self._kept:
+            found = best(self._every, k, allowed)
+            if len(found) >= k:
+                return found
         most = max(MOST_POSTINGS, self._passages // SHARE)
         if self._postings[-1] > most:
             found = self._paired(most, max(k, SCORED_AGAIN), allowed)
@@ -88,6 +102,10 @@ class Lexical:
 
     def scores(self, passages: Sequence[int]) -> dict[int, float]:
         """Passage id -> BM25, of those of these passages that have any of the terms."""
+        if self._kept:
+            every = self._every
+            inside = (passage for passage in passages if passage < len(every))
+            return {passage: float(every[passage]) for passage in inside if every[passage]}
         if self._known and len(passages) and self._excluded:
             gone = self._snapshot.matched(" OR ".join(self._excluded))
             passages = np.setdiff1d(np.array(passages, np.int64), gone).tolist()
@@ -111,6 +129,18 @@ class Lexical:
             for passage, written, whole in self._snapshot.terms([*passages])
         )
         return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
+
+    @cached_property
+    def _every(self) -> Scores:
+        """The BM25 of every passage, by its id, from the postings that are kept; `[n]`."""
+        assert self._kept is not None
+        words, whole = self._parted(self._telling)
+        expressions = [*map(quoted, words), *map(as_written, whole)]
+        every = summed([self._kept.of(self._snapshot, expression) for expression in expressions])
+        if self._excluded:
+            gone = self._snapshot.matched(" OR ".join(self._excluded))
+            every[gone[: np.searchsorted(gone, len(every))]] = 0
+        return every
 
     @cached_property
     def _asked(self) -> list[Asked]:

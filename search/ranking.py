@@ -131,7 +131,7 @@ class Ranking:
     @cached_property
     def lexical(self) -> Lexical:
         """The query's terms in this commit."""
-        return Lexical(self.snapshot, self.query)
+        return Lexical(self.snapshot, self.query, self._commit.postings)
 
     @cached_property
     def allowed(self) -> Ids | None:

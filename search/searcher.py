@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args, runtime_checkable
 
-from ..index.errors import IndexDamaged, IndexMismatch, UsageError
+from ..index.errors import DocumentMissing, IndexDamaged, IndexMismatch, UsageError
 from ..index.store.snapshot import Snapshot, StoredPassage
 from ..index.types import Document, Filter
 from . import query as syntax
@@ -24,9 +27,16 @@ if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Vectors
+    from .postings import Postings
     from .rerank import Remembered
 
 T = TypeVar("T")
+
+# How many documents an unknown id is compared with, and how long it may be: 0.1 s.
+HINTED = 10_000
+HINTED_LENGTH = 200
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class QueryEncoder(Protocol):
@@ -43,12 +53,20 @@ class QueryEncoder(Protocol):
         """Vectors of unit length, [n, d]."""
 
 
+@runtime_checkable
+class Warmed(Protocol):
+    """An encoder that can get ready for many queries; `clsearch.Encoder` can."""
+
+    def warm(self) -> None:
+        """Do what makes later queries faster."""
+
+
 class Searcher:
     """An index, open for reading. It takes no lock, and each call sees one commit of the index.
 
     Threads may share it: every call has a database connection of its own, and segments never
-    change. The encoder is loaded by the first query that needs a vector, a reranker by the first
-    that names it.
+    change. The encoder is loaded once, by the first query that needs a vector, a reranker by the
+    first that names it. A context manager, for those who do not keep it as long as the process.
     """
 
     def __init__(self, path: Path, encoder: QueryEncoder | None) -> None:
@@ -58,6 +76,9 @@ class Searcher:
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
+        self._postings: Postings | None = None
+        self._loading = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: str | Path, encoder: QueryEncoder | None = None) -> Searcher:
@@ -68,6 +89,48 @@ class Searcher:
         """
         Snapshot.open(path).close()
         return cls(Path(path), encoder)
+
+    def warm(self) -> None:
+        """Get ready for many queries, as a server does before the first of them.
+
+        The encoder and the segments are loaded, and the postings of the terms that are asked for
+        are kept in memory from now on, up to 96 MB. With them BM25 is exact; a single search ranks
+        by the rarest of a query's terms where these are in many passages.
+
+        Errors as of `search`.
+        """
+        encoder = self._encoder or self._load_encoder()
+        if isinstance(encoder, Warmed):
+            encoder.warm()
+        self._read(self._opened)
+        if self._postings is None:
+            from .postings import Postings
+
+            self._postings = Postings()
+
+    def close(self) -> None:
+        """Let go of segments and models.
+
+        A call that another thread is in ends well or, as all later ones, with UsageError.
+        """
+        with self._loading:
+            self._closed = True
+            self._given = self._encoder = None
+            self._segments = {}
+            self._rerankers = {}
+
+    def __enter__(self) -> Searcher:
+        """Nothing more: the index is open."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
 
     def search(
         self,
@@ -170,8 +233,8 @@ class Searcher:
         """The `k` other documents most like the one of this id, each by its best passage.
 
         The score is made of the mean cosine of that passage to the passages of the document.
-        UsageError for an unknown id, a `k` below 1 or a filter that cannot be read, IndexDamaged
-        where a file of the index is not as written.
+        DocumentMissing for an unknown id, UsageError for a `k` below 1 or a filter that cannot be
+        read, IndexDamaged where a file of the index is not as written.
         """
         _check_k(k)
         from . import dense
@@ -179,7 +242,7 @@ class Searcher:
         condition = _filter(where)
 
         def work(snapshot: Snapshot) -> list[Hit]:
-            _check_document(snapshot, document)
+            _document(snapshot, document)
             passages = snapshot.passage_ids(document)
             segments, excluded = self._opened(snapshot), snapshot.tombstones()
             allowed = None if condition is None else snapshot.matching(condition)
@@ -199,16 +262,10 @@ class Searcher:
     def document(self, document: str) -> Document:
         """The document of this id, as it was read: hits' offsets count code points of its `text`.
 
-        UsageError for an unknown id, IndexDamaged where what is stored is not as written.
+        DocumentMissing for an unknown id, IndexDamaged where what is stored is not as written.
         """
 
-        def work(snapshot: Snapshot) -> Document:
-            _check_document(snapshot, document)
-            found = snapshot.document(document)
-            assert found is not None
-            return found
-
-        return self._read(work)
+        return self._read(lambda snapshot: _document(snapshot, document))
 
     def rank_documents(
         self,
@@ -256,8 +313,9 @@ class Searcher:
             if not query.text.strip():
                 raise UsageError("the query is empty: say what to look for, in your own words")
         condition = _filter(where)
-        while (answers := self._ask_once(queries, mode, condition, work)) is None:
-            self._encoder = self._load_encoder()
+        answers = None
+        while answers is None:
+            answers = self._ask_once(queries, mode, condition, work)
         return answers
 
     def _ask_once(
@@ -273,18 +331,27 @@ class Searcher:
         encoder: QueryEncoder | None = None
         if mode != "lexical":
             with times.stage("load"):
-                encoder = self._encoder = self._encoder or self._load_encoder()
+                encoder = self._encoder or self._load_encoder()
             # Encoded before the transaction begins, because a writer's commit waits for its end.
             with times.stage("encode"):
                 vectors = list(encoder.encode_queries([query.text for query in queries]))
 
         def answers(snapshot: Snapshot) -> list[T] | None:
             if encoder is not None and snapshot.fingerprint != encoder.fingerprint:
+                if self._encoder is encoder:
+                    self._encoder = None
                 return None
             bare = [place for place, query in enumerate(queries) if not query.marked]
             together = [vectors[place] for place in bare] if encoder else []
             rows = {place: row for row, place in enumerate(bare)} if encoder else {}
-            commit = Commit(snapshot, lambda: self._opened(snapshot), condition, together, times)
+            commit = Commit(
+                snapshot,
+                lambda: self._opened(snapshot),
+                condition,
+                together,
+                times,
+                self._postings,
+            )
             return [
                 work(Ranking(commit, query, vectors[place], mode, rows.get(place)), encoder)
                 for place, query in enumerate(queries)
@@ -295,8 +362,16 @@ class Searcher:
     def _load_encoder(self) -> QueryEncoder:
         """The encoder that the index is made with now; IndexMismatch where it gives other vectors.
 
-        It can change while the index is open, by re-encoding.
+        It can change while the index is open, by re-encoding. Of threads that ask at once, one
+        loads it and the others wait.
         """
+        with self._loading:
+            self._check_open()
+            if self._encoder is None:
+                self._encoder = self._current_encoder()
+            return self._encoder
+
+    def _current_encoder(self) -> QueryEncoder:
         with Snapshot.open(self.path) as snapshot:
             options, fingerprint = snapshot.options, snapshot.fingerprint
         if self._given is None:
@@ -326,11 +401,15 @@ class Searcher:
             return None
         from .rerank import Remembered, candidates
 
-        if name not in self._rerankers:
+        model = self._rerankers.get(name)
+        if model is None:
             from ..index.encoder import CrossEncoder
 
-            self._rerankers[name] = CrossEncoder.load(name)
-        reranker = Remembered(self._rerankers[name])
+            with self._loading:
+                self._check_open()
+                model = self._rerankers.get(name) or CrossEncoder.load(name)
+                self._rerankers[name] = model
+        reranker = Remembered(model)
         [found] = self._ask([query], k, mode, where, lambda ranking, _: candidates(ranking))
         reranker.scores(query.text, [text for _, text in found])
         return reranker
@@ -339,6 +418,7 @@ class Searcher:
         """`work` on one commit of the index, on a later one where a merge took a segment's file."""
         missed = -1
         while True:
+            self._check_open()
             with Snapshot.open(self.path) as snapshot:
                 try:
                     return work(snapshot)
@@ -351,15 +431,26 @@ class Searcher:
                     missed = snapshot.generation
 
     def _opened(self, snapshot: Snapshot) -> list[Segment]:
-        """The live segments; those opened before are used again, those no longer live let go."""
-        from ..index.vectors import Segment
+        """The live segments; those opened before are used again, those no longer live let go.
 
-        known = self._segments
-        self._segments = {
-            row.name: known.get(row.name) or Segment.open(self.path, row)
-            for row in snapshot.segments
-        }
-        return list(self._segments.values())
+        Threads may be at different commits: each gets the segments of its own.
+        """
+        rows, known = snapshot.segments, self._segments
+        if known.keys() != {row.name for row in rows}:
+            from ..index.vectors import Segment
+
+            with self._loading:
+                self._check_open()
+                known = {
+                    row.name: self._segments.get(row.name) or Segment.open(self.path, row)
+                    for row in rows
+                }
+                self._segments = known
+        return [known[row.name] for row in rows]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the searcher of {str(self.path)!r} is closed: open another")
 
 
 class _Found(NamedTuple):
@@ -449,12 +540,17 @@ def _check_one_of(name: str, value: str, known: Sequence[str]) -> None:
         raise UsageError(f"{name} is {value!r}: there are {', '.join(known)}")
 
 
-def _check_document(snapshot: Snapshot, document: str) -> None:
-    known = snapshot.document_ids()
-    if document not in known:
-        close = difflib.get_close_matches(document, known)
-        hint = f"; there is {', '.join(map(repr, close))}" if close else ""
-        raise UsageError(
-            f"no document {document!r} in the index {str(snapshot.index)!r}{hint}:"
-            " `clsearch search` shows the ids of what it finds"
-        )
+def _document(snapshot: Snapshot, id: str) -> Document:
+    """The document of this id; DocumentMissing names those that are near."""
+    # A lone surrogate is no text that SQLite could look for.
+    found = None if _SURROGATE.search(id) else snapshot.document(id)
+    if found is not None:
+        return found
+    close: list[str] = []
+    if len(id) <= HINTED_LENGTH and snapshot.counts().documents <= HINTED:
+        close = difflib.get_close_matches(id, snapshot.document_ids())
+    hint = f"; there is {', '.join(map(repr, close))}" if close else ""
+    raise DocumentMissing(
+        f"no document {id!r} in the index {str(snapshot.index)!r}{hint}:"
+        " `clsearch search` shows the ids of what it finds"
+    )

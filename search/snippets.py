@@ -149,7 +149,8 @@ def _matches(
     """(term of the query, span) of each word of a text that matches, and of what stands whole."""
     prefixes = tuple(term.removesuffix("*") for term in weights if term.endswith("*"))
     found: list[tuple[str, Span]] = []
-    for term in analysis.words(text, trailing=bool(prefixes)):
+    among = None if prefixes else {*weights, *whole}
+    for term in analysis.words(text, bool(prefixes), among):
         if term.text in weights or term.text in whole:
             found.append((term.text, (term.start, term.end)))
         elif prefixes and term.text.startswith(prefixes):

@@ -62,6 +62,13 @@ def test_importing_loads_nothing_heavy(code: str, tmp_path: Path) -> None:
     assert not loaded & {*SLOW, "faiss", "numpy", "sqlite_utils", "tokenizers"}
 
 
+def test_the_packages_names_load_next_to_nothing(tmp_path: Path) -> None:
+    """No typing, which takes longer than all else; what a name needs comes with its first use."""
+    code = "import clsearch, clsearch.index, clsearch.search"
+    loaded = modules_after(code, cwd=tmp_path) - modules_after("", cwd=tmp_path)
+    assert loaded == {"clsearch"}
+
+
 @pytest.mark.parametrize("argv", [["--help"], ["index", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(argv: list[str], tmp_path: Path) -> None:
     """As above: help is there in a blink."""

@@ -1,4 +1,4 @@
-"""What README shows is what happens."""
+"""What README and the pages show is what happens."""
 
 import re
 import shlex
@@ -6,18 +6,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clsearch import Index
 from clsearch.index.config import SAMPLE
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+TREE = Path(__file__).parent.parent
+README = (TREE / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\d+\.\d+")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,43 @@ def test_the_library_example_runs(
     assert "7:1  'Hold the button for ten seconds.'" in printed[0]
 
 
+def test_the_examples_of_the_page_on_python_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One after the other, as someone who reads it would try them."""
+    monkeypatch.chdir(folder)
+    shutil.rmtree("notes.clsearch", ignore_errors=True)
+    page = (TREE / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    printed = []
+    for example in blocks("python", page):
+        exec(compile(example, "docs/python.md", "exec"), names)
+        printed.append(capsys.readouterr().out.splitlines())
+    first, awaited, error, rag, *frameworks = printed
+    assert first[0] == "63 documents, 86 passages encoded"
+    assert first[1].endswith("7:1  Hold the button for ten seconds.")
+    assert awaited == ["documents/cooking/bread.md", "documents/lists/bicycle.md"]
+    assert "there is no index at 'nowhere.clsearch'" in error[0]
+    assert re.fullmatch(r"\(what a model makes of \d+ characters\)", rag[0])
+    assert rag[1] == "Nothing in the documents answers that."
+    assert frameworks == [["documents/cooking/bread.md"]] * 2
+
+
+@pytest.mark.parametrize("name", ["langchain_example.py", "llama_index_example.py"])
+def test_the_scripts_for_frameworks_run(name: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, TREE / "docs" / name],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "documents/cooking/bread.md" in ran.stdout
+    assert "Flat, spreads on the stone" in ran.stdout
+
+
 def test_every_page_that_is_linked_is_there() -> None:
     pages = re.findall(r"\]\(([^)#:]+)\)", README)
     assert pages
-    assert all((Path(__file__).parent.parent / page).exists() for page in pages)
+    assert all((TREE / page).exists() for page in pages)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..types import Json
 from .batches import Batch, Tokens, batches
-from .choice import choose, engine_name, may_have_gpu
+from .choice import choose, engine_name, may_have_gpu, quick
 from .declaration import Declaration, read_declaration
 from .fingerprint import fingerprint
 from .hub import Source, find_model
@@ -65,6 +65,7 @@ class Encoder:
         self._torch: TorchTransformer | None = None
         self._replicas: list[TorchTransformer] | None = None
         self._engine: Backend | None = None
+        self._quick: Backend | None = None
         self._chosen = False
         self._used: set[str] = set()
         self._loading = threading.Lock()
@@ -134,6 +135,16 @@ class Encoder:
         """Vectors of passages, as `encode_queries`, with the passages' prompt and limit."""
         declared = self._declared
         return self._encode(texts, declared.passage_prompt, declared.passage_length, self._fast)
+
+    def warm(self) -> None:
+        """Get ready for many queries, as a server does before the first of them.
+
+        On a CPU where OpenVINO runs the model, it encodes queries from now on, in float32.
+        """
+        if self._quick is None and self._on_cpu():
+            with self._loading:
+                self._quick = quick(self._declared, self._files)
+        self.encode_queries(["a"])
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """[start, end) of each token of a text in code points; no special tokens, never truncated.
@@ -232,17 +243,21 @@ class Encoder:
         Once it has been made it encodes the few as well.
         """
         little = tokens <= NumpyBert.most_tokens
-        on_cpu = self._device == "cpu" or (self._device is None and not may_have_gpu())
         with self._loading:
-            if on_cpu and not little and not self._chosen:
+            if self._on_cpu() and not little and not self._chosen:
                 self._engine = choose(self._declared, self._files, self._tokenizer, self._precision)
                 self._chosen = True
         backends = [self._engine] if self._engine else self._exact(tokens)
         self._used.update(map(engine_name, backends))
         return backends
 
+    def _on_cpu(self) -> bool:
+        return self._device == "cpu" or (self._device is None and not may_have_gpu())
+
     def _exact(self, tokens: int) -> list[Backend]:
         """The backend for so many tokens; with torch and no device named, one for each GPU."""
+        if self._quick is not None:
+            return [self._quick]
         backend, first = self._backend(tokens), self._torch
         if first is None or backend is not first or self._device is not None:
             return [backend]

@@ -4,7 +4,7 @@ import queue
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import openvino
@@ -21,12 +21,9 @@ from .weights import Weights
 
 # Widths are multiples of it, so that shapes come again: OpenVINO prepares for each new one.
 _GRAIN = 8
-_STREAMS = {
-    # A stream of one thread for each core: none waits for another in the middle of a batch.
-    "PERFORMANCE_HINT": "THROUGHPUT",
-    # Else a stream stands still while another thread of this process runs on its core.
-    "ENABLE_CPU_PINNING": False,
-}
+# What there is to do: many batches, by a stream of one thread for each core, so that none waits for
+# another in the middle of a batch; or the one batch that there is, by all cores.
+Hint = Literal["THROUGHPUT", "LATENCY"]
 
 
 @cache
@@ -69,6 +66,7 @@ class OpenvinoBert:
         one_token: bool,
         precision: Precision,
         ranges: Ranges | None = None,
+        hint: Hint = "THROUGHPUT",
     ) -> None:
         """Compile it. `ranges`, which `observe` gives, are for int8.
 
@@ -85,7 +83,12 @@ class OpenvinoBert:
         compiled = _core().compile_model(
             build(config, weights, ranges if precision == "int8" else None, one_token),
             "CPU",
-            {"INFERENCE_PRECISION_HINT": "bf16" if lossy else "f32", **_STREAMS},
+            {
+                "INFERENCE_PRECISION_HINT": "bf16" if lossy else "f32",
+                "PERFORMANCE_HINT": hint,
+                # Else a stream stands still while another thread of this process runs on its core.
+                "ENABLE_CPU_PINNING": False,
+            },
         )
         self.in_flight = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -34,10 +34,13 @@ def connect(index: Path, mode: str) -> sqlite3.Connection:
     """Open the database of the index with SQLite's URI `mode` (`rw`, `ro`) or `immutable`.
 
     A URI, because only it can say "do not create"; so every byte of the path is percent-encoded.
+    Not tied to the thread that opened it: those of an `Index` take turns.
     """
     path = quote(os.fsencode(os.path.abspath(index / DATABASE)))
     query = "mode=ro&immutable=1" if mode == "immutable" else f"mode={mode}"
-    return sqlite3.connect(f"file://{path}?{query}", uri=True, timeout=BUSY_SECONDS)
+    return sqlite3.connect(
+        f"file://{path}?{query}", uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+    )
 
 
 def connect_to_read(index: Path) -> sqlite3.Connection:

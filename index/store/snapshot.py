@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Ids: TypeAlias = NDArray[np.int64]
 
+ValueType: TypeAlias = Literal["text", "number", "true", "false"]
+
 SEGMENT_COLUMNS = (
     "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
 )
@@ -42,12 +44,25 @@ LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
-    """A passage with what a hit shows of its document."""
+    """A passage with what a hit shows of its document, and its terms, parted by spaces."""
 
     passage: Passage
     document: str
     title: str
     metadata: dict[str, Json]
+    terms: str
+
+
+class Outline(NamedTuple):
+    """Where a passage stands, and the key of its document."""
+
+    id: int
+    start: int
+    end: int
+    line: int
+    page: int | None
+    heading: str
+    document: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +199,17 @@ class Snapshot:
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
             raise
 
+    def given(self, query: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Ids of all passages that match an FTS5 expression, ascending, and the BM25 of each."""
+        import numpy as np
+
+        rows = self._rows(
+            "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? ORDER BY rowid",
+            (query,),
+        )
+        found = np.array(rows, np.float64).reshape(-1, 2)
+        return found[:, 0].astype(np.int32), found[:, 1].copy()
+
     def matched(self, query: str) -> Ids:
         """Ids of all passages that match an FTS5 expression, ascending: `[n]`."""
         return _ids(
@@ -241,6 +267,10 @@ class Snapshot:
         """How many passages there are."""
         return self.totals()[0]
 
+    def greatest_id(self) -> int:
+        """The greatest id of a passage; 0 where there is none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM passages")[0][0])
+
     def passages(self, ids: Sequence[int]) -> dict[int, StoredPassage]:
         """The stored passages of these ids; an id that is not in the index is left out."""
         found = {}
@@ -248,24 +278,28 @@ class Snapshot:
             rows = self._rows(
                 """
                 SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document,
-                       d.id, d.title, d.metadata, substr(d.text, p.start + 1, p."end" - p.start)
+                       d.id, d.title, d.metadata, substr(d.text, p.start + 1, p."end" - p.start),
+                       coalesce(nullif(f.c2, ''), f.c0, '')
                 FROM passages p JOIN documents d ON d.key = p.document
+                LEFT JOIN passages_fts_content f ON f.id = p.id
                 WHERE p.id IN (SELECT value FROM json_each(?))
                 """,
                 (json.dumps([int(id) for id in ids]),),
             )
-            for id, start, end, line, page, heading, key, document, title, metadata, text in rows:
+            for id, start, end, line, page, heading, key, document, title, metadata, *said in rows:
+                text, terms = said
                 if len(text) != end - start:
                     # SQLite's substr stops at a NUL character, Python's slice does not.
                     text = self._rows("SELECT text FROM documents WHERE key = ?", (key,))[0][0]
                     text = text[start:end]
-                _expect(str, document, title, heading, text)
+                _expect(str, document, title, heading, text, terms)
                 _expect(int, line, line if page is None else page)
                 found[id] = StoredPassage(
                     passage=Passage(start, end, text, line, page, heading, id),
                     document=document,
                     title=title,
                     metadata=dict(json.loads(metadata)),
+                    terms=terms,
                 )
         return found
 
@@ -309,6 +343,54 @@ class Snapshot:
         rows = self._rows("SELECT id FROM documents WHERE id IS NOT NULL ORDER BY id")
         return [str(row[0]) for row in rows]
 
+    def metadata_counts(
+        self, documents: int, longest: int
+    ) -> list[tuple[str, ValueType, str | int | float, int]]:
+        """(key, type, value, how many documents have it) of what more than one document has.
+
+        Of the first `documents` documents, the texts of up to `longest` characters, numbers and
+        booleans that stand in their metadata right below a key, or in a list that does.
+        """
+        return self._rows(
+            """
+            WITH d AS (SELECT key, metadata FROM documents ORDER BY key LIMIT ?),
+                 m AS (SELECT d.key AS document, j.key AS name, j.type, j.value
+                       FROM d, json_each(d.metadata) j),
+                 v AS (SELECT document, name, type, value FROM m WHERE type <> 'array'
+                       UNION ALL
+                       SELECT m.document, m.name, e.type, e.value
+                       FROM m, json_each(CASE WHEN m.type = 'array' THEN m.value END) e)
+            SELECT name, iif(type IN ('integer', 'real'), 'number', type) AS kind, value,
+                   count(DISTINCT document) AS n
+            FROM v
+            WHERE type IN ('integer', 'real', 'true', 'false')
+               OR type = 'text' AND length(value) <= ?
+            GROUP BY name, kind, value HAVING n > 1
+            """,
+            (documents, longest),
+        )
+
+    def outlines(self, ids: Sequence[int]) -> list[Outline]:
+        """Those of the passages that are in the index, by id, without what they say."""
+        rows = self._rows(
+            """
+            SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document
+            FROM passages p WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id
+            """,
+            (json.dumps([int(id) for id in ids]),),
+        )
+        return [Outline(*row) for row in rows]
+
+    def titles(self, keys: Collection[int]) -> dict[int, tuple[str, str, dict[str, Json]]]:
+        """Key of a document -> its id, its title and its metadata."""
+        rows = self._rows(
+            "SELECT key, id, title, metadata FROM documents "
+            "WHERE key IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(keys)),),
+        )
+        with reading(self.index):
+            return {key: (id, title, dict(json.loads(text))) for key, id, title, text in rows}
+
     def counts(self) -> Counts:
         """How much there is."""
         row = self._rows(
@@ -319,6 +401,13 @@ class Snapshot:
             (NO_TEXT,),
         )[0]
         return Counts(*row)
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Write the whole database, as this transaction sees it, over that of `target`.
+
+        Raises `sqlite3.Error`, which may be about either of them.
+        """
+        self._connection.backup(target)
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with reading(self.index):

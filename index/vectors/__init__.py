@@ -3,6 +3,7 @@
 from .build import build, pieces
 from .kinds import FAISS_VERSION, Kind, choose
 from .plan import Plan, plan
+from .projection import Plane, plane
 from .recall import Probes, Recall, tune
 from .search import scan, search, vectors
 from .segment import Segment
@@ -11,6 +12,7 @@ __all__ = [
     "FAISS_VERSION",
     "Kind",
     "Plan",
+    "Plane",
     "Probes",
     "Recall",
     "Segment",
@@ -18,6 +20,7 @@ __all__ = [
     "choose",
     "pieces",
     "plan",
+    "plane",
     "scan",
     "search",
     "tune",

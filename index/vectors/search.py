@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .plan import Plan
 from .plan import plan as cheaper
 from .segment import Segment, pad
+from .threads import threads_for
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -29,11 +30,10 @@ def search(
     """
     if allowed is not None and plan is None:
         plan = cheaper(len(allowed), sum(segment.row.passages for segment in segments))
-    return _best(
-        [segment.search(queries, k, excluded, allowed, plan or "selector") for segment in segments],
-        len(queries),
-        k,
-    )
+    plan = plan or "selector"
+    with threads_for(len(queries)):
+        parts = [segment.search(queries, k, excluded, allowed, plan) for segment in segments]
+    return _best(parts, len(queries), k)
 
 
 def scan(
@@ -43,7 +43,8 @@ def scan(
     excluded: NDArray[np.int64],
 ) -> Found:
     """As `search` without a filter, and exact whatever the kinds: each vector is compared."""
-    parts = [segment.scan(queries, k, excluded) for segment in segments]
+    with threads_for(len(queries)):
+        parts = [segment.scan(queries, k, excluded) for segment in segments]
     return _best(parts, len(queries), k)
 
 

@@ -276,3 +276,18 @@ def test_plain_text_has_the_terms_that_the_patterns_of_all_scripts_find(text: st
         patched.setattr(analysis, "_is_plain", lambda text: False)
         other = list(words(text)), list(words(text, trailing=False)), list(compounds(text))
     assert found == other
+
+
+@given(st.text(), st.text(st.sampled_from("aA bB1-'é東京."), max_size=30))
+def test_among_leaves_out_only_what_is_not_asked_for(some: str, mixed: str) -> None:
+    """Each term that is asked for, where it is; in other scripts than Latin, others may stand."""
+    text = f"{some} {mixed} Reset the router's resets"
+    every = list(words(text, False))
+    among = {term.text for term in every[::3]} | {"nowhere", "reset"}
+    found = list(words(text, False, among))
+    assert [term for term in found if term.text in among] == [
+        term for term in every if term.text in among
+    ]
+    assert set(found) <= set(every)
+    if text.isascii() and not re.search("[a-z][A-Z]|[A-Z][A-Z][a-z]", text):
+        assert {term.text for term in found} <= among

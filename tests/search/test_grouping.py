@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from clsearch.index import analysis
 from clsearch.index.store.snapshot import StoredPassage
 from clsearch.index.types import Passage
 from clsearch.search.grouping import FURTHER, Group, Shown, shown
@@ -31,7 +32,8 @@ class Index:
         for one in ranked:
             document, title, text = self.passages[one.passage]
             passage = Passage(0, len(text), text, 1, None, "", one.passage)
-            found[one.passage] = StoredPassage(passage, document, title, {})
+            terms = " ".join(term.text for term in analysis.words(text or title))
+            found[one.passage] = StoredPassage(passage, document, title, {}, terms)
         return found
 
     def documents(self, ranked: Sequence[Ranked]) -> Mapping[int, str]:

@@ -211,7 +211,7 @@ def test_json_is_that_of_the_design(tmp_path: Path, encoder: Any) -> None:
     [hit] = Searcher.open(path, encoder).search("jade cafe", 1)
     shown = json.loads(json.dumps(hit.to_json()))
     assert list(shown) == [
-        *("rank", "score", "weak", "document", "title", "passage", "sentence", "scores"),
+        *("rank", "score", "weak", "document", "title", "passage", "sentence", "marks", "scores"),
         *("metadata", "duplicates"),
     ]
     passage = shown["passage"]
@@ -223,6 +223,7 @@ def test_json_is_that_of_the_design(tmp_path: Path, encoder: Any) -> None:
     sentence = shown["sentence"]
     assert text[sentence["start"] : sentence["end"]] == sentence["text"] == "Some jade in a café."
     assert [hit.passage.text[start:end] for start, end in hit.marks] == ["jade", "café"]
+    assert [text[start:end] for start, end in shown["marks"]] == ["jade", "café"]
 
 
 def test_similar(make_index: MakeIndex, stones: Stones) -> None:

@@ -135,3 +135,24 @@ def test_a_token_that_the_model_does_not_know(new_model: NewModel) -> None:
         OpenvinoBert(config, file, True, "float32").pooled(
             batch, pooling_weights(batch.mask, ("cls",)), None
         )
+
+
+def test_a_warm_encoder_gives_the_vectors_of_a_cold_one() -> None:
+    """Queries and a few passages go through OpenVINO in float32 then, and NumPy rests."""
+    cold, warm = Encoder.load(), Encoder.load()
+    warm.warm()
+    assert isinstance(warm._quick, OpenvinoBert)
+    for texts in (SENTENCES, [""], [SENTENCES[0]] * 3):
+        expected = np.concatenate([cold.encode_queries(texts), cold.encode_passages(texts)])
+        found = np.concatenate([warm.encode_queries(texts), warm.encode_passages(texts)])
+        assert (found * expected).sum(axis=1).min() >= PROMISED["float32"]
+    assert warm._numpy is None
+    assert warm.fingerprint == cold.fingerprint
+
+
+def test_warm_leaves_a_model_that_openvino_does_not_run_as_it_is(new_model: NewModel) -> None:
+    encoder = Encoder.load(str(new_model("distilbert")))
+    expected = encoder.encode_queries(["a router"])
+    encoder.warm()
+    assert encoder._quick is None
+    np.testing.assert_array_equal(encoder.encode_queries(["a router"]), expected)

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from clsearch.index.errors import IndexDamaged
 from clsearch.index.files import segment_path
 from clsearch.index.types import SegmentRow
 from clsearch.index.vectors import Segment
+from clsearch.index.vectors.threads import threads_for
 
 NONE = np.array([], np.int64)
 
@@ -163,3 +165,16 @@ def test_a_folder_of_any_name(tmp_path: Path) -> None:
     index.mkdir()
     row = written(index, np.arange(3, dtype=np.int64), unit(3))
     assert Segment.open(index, row).ids.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+def test_one_query_takes_one_thread(queries: int) -> None:
+    """More of them only wait; and the thread that asked has as many as before."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    try:
+        with threads_for(queries):
+            assert faiss.omp_get_max_threads() == (1 if queries == 1 else 3)
+        assert faiss.omp_get_max_threads() == 3
+    finally:
+        faiss.omp_set_num_threads(before)

@@ -1,0 +1,103 @@
+"""What the routes of one server share."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import Request, Response
+
+from ...index.errors import ClsearchError
+from ..rerank import PairScorer
+from .errors import log_unexpected, problem_of
+from .facets import Facets
+from .indexes import Indexes
+from .maps import Maps
+from .metrics import Metrics
+from .settings import Settings
+from .working import Workers
+from .writing import Writers
+
+WARM_UP = "a query that makes everything warm"
+ENCODING = 2
+
+
+def load_reranker(model: str) -> PairScorer:
+    """The cross-encoder of a model, as `CrossEncoder.load` gives it."""
+    from ...index.encoder import CrossEncoder
+
+    return CrossEncoder.load(model)
+
+
+class Backend:
+    """What the routes of one server share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        indexes: Indexes,
+        metrics: Metrics,
+        load: Callable[[str], PairScorer] = load_reranker,
+    ) -> None:
+        """Threads are started and models are loaded by what first needs them."""
+        self.settings = settings
+        self.indexes = indexes
+        self.metrics = metrics
+        # What searches is done by the cores, not by waiting: more threads would only take turns.
+        self.workers = Workers(2 * (os.cpu_count() or 1))
+        # Apart, because those who send thousands of texts must not keep out those who search.
+        self.encodings = Workers(ENCODING)
+        self.writers = Writers(indexes)
+        self.maps = Maps()
+        self.facets: dict[str, Facets] = {}  # by index, of the last commit that was asked for
+        self.ready = False
+        self.problems: dict[str, str] = {}
+        self._load = load
+        self._loading = threading.Lock()
+        self._reranker: PairScorer | None = None
+        metrics.watch(self)
+
+    def reranker(self) -> PairScorer:
+        """The one that the server was started with; there must be one. ModelError as of `load`."""
+        with self._loading:
+            if self._reranker is None:
+                assert self.settings.rerank is not None
+                self._reranker = self._load(self.settings.rerank)
+            return self._reranker
+
+    def warm(self) -> None:
+        """Ask each index once, so that models are loaded and segments are opened; then be ready."""
+        for served in self.indexes:
+            try:
+                served.read(lambda searcher: searcher.search(WARM_UP))
+            except ClsearchError as error:
+                log_unexpected(error)
+                self.problems[served.name] = problem_of(error).message
+        if self.settings.rerank is not None:
+            try:
+                self.reranker().scores(WARM_UP, [WARM_UP])
+            except ClsearchError as error:
+                log_unexpected(error)
+                self.problems["rerank"] = problem_of(error).message
+        self.ready = True
+
+    def close(self) -> None:
+        """Finish what is asked for, and end all threads."""
+        self.writers.close()
+        self.workers.close()
+        self.maps.close()
+        self.encodings.close()
+
+
+def backend_of(request: Request) -> Backend:
+    """That of the app which answers this request."""
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+def as_json(value: Mapping[str, Any], status: int = 200) -> Response:
+    """An answer as it is: it goes through no model."""
+    return Response(json.dumps(value), status, media_type="application/json")

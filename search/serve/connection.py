@@ -1,0 +1,78 @@
+"""How a connection is read: by uvicorn, with a limit to the time and the size of a request's head.
+
+uvicorn waits for ever for a head that has begun, and takes one of any size: a client that sends a
+byte a minute over each of many connections would hold them all. Bodies are the guard's.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .errors import Problem
+from .guard import HEADERS
+
+HEAD_SECONDS = 10.0
+HEAD_BYTES = 65_536
+
+_REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+_BAD = Problem(400, "this is no HTTP request", "http")
+_SLOW = Problem(408, "the head of the request did not arrive in time", "slow")
+_LONG = Problem(431, f"the head of the request is longer than {HEAD_BYTES} bytes", "too_large")
+
+
+class Connection(HttpToolsProtocol):
+    """One connection: give it to uvicorn as `http`."""
+
+    _waiting: asyncio.TimerHandle | None = None
+    _received = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the head of the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Of the head, count the bytes, from the first of each request."""
+        between = self.cycle is None or self.cycle.response_complete
+        if between and self._waiting is None:
+            self._wait()
+        super().data_received(data)
+        if self._waiting is not None:
+            self._received += len(data)
+            if self._received > HEAD_BYTES:
+                self._refuse(_LONG)
+
+    def on_headers_complete(self) -> None:
+        """The head is there: from here on the guard watches."""
+        self._arrived()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered as every other error is."""
+        self._refuse(_BAD)
+
+    def _wait(self) -> None:
+        self._received = 0
+        self._waiting = self.loop.call_later(HEAD_SECONDS, self._refuse, _SLOW)
+
+    def _arrived(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _refuse(self, problem: Problem) -> None:
+        self._arrived()
+        if self.transport.is_closing():
+            return
+        length = {"content-length": str(len(problem.body)), "connection": "close"}
+        head: dict[str, Any] = {**HEADERS, **problem.headers, **length}
+        lines = [f"HTTP/1.1 {problem.status} {_REASONS[problem.status]}"]
+        lines += [f"{name}: {value}" for name, value in head.items()]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + problem.body)
+        self.transport.close()

@@ -1,0 +1,47 @@
+"""How FastAPI answers what went wrong in a route: as everything else here does."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...index.errors import ClsearchError
+from .errors import Problem, invalid, log_unexpected, problem_of
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let every error of the app's routes be answered in the shape of `errors`."""
+    app.add_exception_handler(ClsearchError, _failed)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem.status >= 500 and problem.retry_after is None:
+        log_unexpected(error)
+    return _response(problem)
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    # It is raised again once this is answered; the guard writes it to the log.
+    return _response(problem_of(error))
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
+    response = _response(Problem(error.status_code, str(error.detail), code))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _response(invalid(error.errors()))
+
+
+def _response(problem: Problem) -> Response:
+    return Response(problem.body, problem.status, problem.headers)

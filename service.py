@@ -1,0 +1,295 @@
+"""The commands that stay: serve, and mcp."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from .index.config import INDEX_NAME, INDEX_VARIABLE
+from .index.errors import ClsearchError, UsageError
+from .options import existing_index, json_option
+from .printing import print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .search.serve.settings import Settings
+
+KEPT = ""  # the token's own file
+MCP_PATH = "/mcp"
+
+
+@click.command()
+@click.option(
+    "--index",
+    "index_paths",
+    metavar="PATH",
+    multiple=True,
+    help=f"An index; repeat it to serve several. Default: ${INDEX_VARIABLE}, else the nearest "
+    f"{INDEX_NAME}/ at or above.",
+)
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where to listen. Any but this machine's own loopback address needs the token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="NUMBER",
+    default=7700,
+    show_default=True,
+    help="The port; 0 takes one that is free.",
+)
+@click.option(
+    "--token",
+    "token_file",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=KEPT,
+    help="Ask for a token on the loopback address, too. It lies in FILE, else in the user's "
+    "settings, and is made where there is none.",
+)
+@click.option("--no-token", is_flag=True, help="Ask for no token, whoever can reach the server.")
+@click.option(
+    "--host-name",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name that the server is reached by, as browsers send it; repeatable.",
+)
+@click.option(
+    "--origin",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Whose pages may ask from a browser, such as https://app.example; repeatable.",
+)
+@click.option(
+    "--rerank",
+    metavar="NAME|PATH",
+    help="A cross-encoder: requests may have it order the best passages anew.",
+)
+@json_option
+def serve(
+    index_paths: tuple[str, ...],
+    host: str,
+    port: int,
+    token_file: str | None,
+    no_token: bool,
+    hosts: tuple[str, ...],
+    origins: tuple[str, ...],
+    rerank: str | None,
+    as_json: bool,
+) -> None:
+    """Answer over HTTP: a page to search with at /, an API below /v1/.
+
+    It serves this machine alone unless it is told otherwise. Stop it with Ctrl-C or SIGTERM: it
+    finishes what it has begun. What it can do is at /openapi.json.
+    """
+    # For a short text, threads of BLAS cost more than they do; NumPy asks when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if no_token and token_file is not None:
+        raise click.UsageError("--token or --no-token, not both")
+    paths = [existing_index(path) for path in index_paths or (None,)]
+    uvicorn = _uvicorn()
+    from .search.serve.app import create_app
+    from .search.serve.indexes import named
+    from .search.serve.settings import Settings
+
+    settings = Settings(host, port, hosts=hosts, origins=origins, rerank=rerank)
+    settings, file = _with_token(settings, token_file, no_token)
+    with _listening(host, port) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        app = create_app(paths, settings)
+        _announce(settings, named(paths), file, as_json)
+        _run(uvicorn, app, settings, listening)
+
+
+@click.command()
+@click.option(
+    "--index",
+    "index_paths",
+    metavar="PATH",
+    multiple=True,
+    help=f"An index; repeat it for several. Default: ${INDEX_VARIABLE}, else the nearest "
+    f"{INDEX_NAME}/ at or above.",
+)
+@click.option(
+    "--http", is_flag=True, help="Answer over HTTP, at /mcp, in place of standard input and output."
+)
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="With --http, where to listen. Any but a loopback address needs the token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="NUMBER",
+    default=7701,
+    show_default=True,
+    help="With --http, the port; 0 takes one that is free.",
+)
+@click.option("--no-token", is_flag=True, help="Ask for no token, whoever can reach the server.")
+@click.option(
+    "--host-name",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="With --http, a name that the server is reached by; repeatable.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object, to be put into the settings of an agent, and end.",
+)
+def mcp(
+    index_paths: tuple[str, ...],
+    http: bool,
+    host: str,
+    port: int,
+    no_token: bool,
+    hosts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Let an agent search, by the Model Context Protocol.
+
+    An agent starts it and speaks to it over standard input and output; `clsearch mcp --json` says
+    what to put into its settings. It can search and read, and changes nothing.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    paths = [existing_index(path) for path in index_paths or (None,)]
+    from .search.serve.settings import Settings
+
+    settings, _ = _with_token(Settings(host, port, hosts=hosts), None, no_token or not http)
+    if as_json:
+        agent = _by_http(settings) if http else _by_stdio(paths)
+        print_json({"mcpServers": {"clsearch": agent}})
+        return
+    from .search.serve.indexes import Indexes
+    from .search.serve.mcp import create_http_app, create_server
+
+    server = create_server(Indexes(paths))
+    if not http:
+        if sys.stdin.isatty():
+            say("clsearch: an agent starts this and speaks to it; see `clsearch mcp --json`")
+        server.run("stdio")
+        return
+    import uvicorn  # comes with the SDK of the protocol
+
+    with _listening(host, port) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        say(f"clsearch: {_by_http(settings)['url']}")
+        _run(uvicorn, create_http_app(server, settings, MCP_PATH), settings, listening)
+
+
+def _by_stdio(paths: Sequence[Path]) -> dict[str, Any]:
+    """What an agent starts."""
+    installed = shutil.which("clsearch")
+    program = [installed] if installed else [sys.executable, "-m", __package__ or "clsearch"]
+    named = [part for path in paths for part in ("--index", str(path.resolve()))]
+    return {"command": program[0], "args": [*program[1:], "mcp", *named]}
+
+
+def _by_http(settings: Settings) -> dict[str, Any]:
+    """What an agent connects to, and with which token."""
+    from .search.serve.settings import as_host
+
+    host = settings.hosts[0] if settings.hosts else as_host(settings.host)
+    agent: dict[str, Any] = {"type": "http", "url": f"http://{host}:{settings.port}{MCP_PATH}"}
+    if settings.token is not None:
+        agent["headers"] = {"Authorization": f"Bearer {settings.token}"}
+    return agent
+
+
+def _with_token(
+    settings: Settings, token_file: str | None, no_token: bool
+) -> tuple[Settings, Path | None]:
+    """The settings with the token that is asked for, and the file it lies in."""
+    from .search.serve.tokens import kept_token, token_path
+
+    if no_token or (token_file is None and settings.loopback):
+        return settings, None
+    file = Path(token_file) if token_file else token_path()
+    return replace(settings, token=kept_token(file)), file
+
+
+def _run(uvicorn: Any, app: Any, settings: Settings, listening: socket.socket) -> None:
+    """Serve the app until a signal; what has begun by then is finished."""
+    from .search.serve.connection import Connection
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _stop)  # uvicorn raises them again when it has finished
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(settings.limits.seconds),
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _announce(
+    settings: Settings, indexes: Mapping[str, Path], token: Path | None, as_json: bool
+) -> None:
+    """Say where the server is, what it serves, and where its token lies."""
+    from .search.serve.settings import as_host
+
+    host = "127.0.0.1" if settings.wildcard else as_host(settings.host)
+    url = f"http://{host}:{settings.port}"
+    if as_json:
+        shown = {name: str(path) for name, path in indexes.items()}
+        print_json({"url": url, "indexes": shown, "token": None if token is None else str(token)})
+        return
+    asked = "" if token is None else f"; its token is in {token}"
+    say(f"clsearch: {', '.join(indexes)} at {url}{asked}")
+
+
+def _uvicorn() -> Any:
+    """The server that runs the app. ClsearchError where the extra is not installed."""
+    try:
+        import fastapi  # noqa: F401
+        import httptools  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise ClsearchError(
+            f"the server needs {error.name}: pip install 'clsearch[serve]'"
+        ) from error
+    return uvicorn
+
+
+def _stop(*_: Any) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections. UsageError where the system gives none."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {host!r}, port {port} ({error.strerror or error}): name another"
+            " with --host or --port; --port 0 takes one that is free"
+        ) from error

@@ -1,0 +1,131 @@
+"""GET /metrics, /healthz, /readyz."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from clsearch.index.errors import ModelError
+from clsearch.index.index import Index
+from serving import serving
+from words_encoder import WordsEncoder
+
+
+@pytest.fixture
+def path(tmp_path: Path, encoder: WordsEncoder) -> Path:
+    with Index.open(tmp_path / "index", encoder=encoder) as index:
+        index.add([{"id": "a", "text": "Jade is green."}, {"id": "b", "text": "Iron rusts."}])
+    return tmp_path / "index"
+
+
+def figures(client: TestClient) -> dict[tuple[str, tuple[str, ...]], float]:
+    """(name, values of the labels in the order of their names) -> value."""
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_requests_are_counted_by_the_template_of_their_route(
+    path: Path, encoder: WordsEncoder
+) -> None:
+    """However many documents there are, and whatever is asked for that is not there."""
+    with serving(path, encoder) as client:
+        for id in ("a", "b", "unknown"):
+            client.get(f"/v1/documents/{id}")
+        client.get("/secret/path")
+        client.post("/v1/search", json={"query": " "})
+        found = figures(client)
+    counts = {
+        labels: value
+        for (name, labels), value in found.items()
+        if name == "clsearch_request_seconds_count"
+    }
+    assert counts == {
+        ("GET", "/v1/documents/{id:path}", "200"): 2,
+        ("GET", "/v1/documents/{id:path}", "404"): 1,
+        ("GET", "other", "404"): 1,
+        ("POST", "/v1/search", "400"): 1,
+    }
+
+
+def test_the_stages_of_a_search_are_counted(path: Path, encoder: WordsEncoder) -> None:
+    with serving(path, encoder) as client:
+        for mode in ("hybrid", "lexical"):
+            client.post("/v1/search", json={"query": "jade", "mode": mode})
+        client.post("/v1/search", json={"queries": ["jade", "iron"]})
+        found = figures(client)
+    counts = {
+        labels[0]: value
+        for (name, labels), value in found.items()
+        if name == "clsearch_stage_seconds_count"
+    }
+    assert counts["encode"] == counts["dense"] == 2
+    assert counts["lexical"] == counts["fetch"] == counts["snippets"] == 3
+    assert found["clsearch_batch_texts_sum", ("query",)] == 3 + 1  # and one to warm up
+
+
+def test_what_the_indexes_hold(path: Path, encoder: WordsEncoder) -> None:
+    """As it is now: a document that is put counts at once."""
+    with serving(path, encoder) as client:
+        before = figures(client)
+        client.put("/v1/documents/c", json={"text": "Basalt is dark."})
+        client.delete("/v1/documents/a")
+        after = figures(client)
+    held = [
+        {
+            name.removeprefix("clsearch_index_"): value
+            for (name, labels), value in found.items()
+            if labels == ("index",)
+        }
+        for found in (before, after)
+    ]
+    first = held[0].pop("generation")
+    assert held[0] == {"documents": 2, "passages": 2, "segments": 1, "tombstones": 0}
+    assert held[1].pop("generation") > first
+    assert (held[1]["documents"], held[1]["passages"]) == (2, 2)
+    assert before["clsearch_queue", ("write",)] == before["clsearch_queue", ("read",)] == 0
+    assert before["clsearch_in_flight", ("read",)] == 1  # this one
+
+
+def test_it_is_ready_once_it_is_warm(path: Path, encoder: WordsEncoder) -> None:
+    loading, go_on = threading.Event(), threading.Event()
+
+    def load(model: str, pooling: str | None) -> WordsEncoder:
+        loading.set()
+        assert go_on.wait(30)
+        return encoder
+
+    with serving(path, load=load) as client:
+        assert loading.wait(30)
+        assert client.get("/healthz").json() == {"ok": True}
+        waiting = client.get("/readyz")
+        assert (waiting.status_code, waiting.json()["ready"]) == (503, False)
+        go_on.set()
+        while (answer := client.get("/readyz")).status_code == 503:
+            pass
+    assert answer.json() == {"ready": True, "problems": {}}
+
+
+def test_an_index_whose_model_is_gone_is_searched_by_words(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(model: str, pooling: str | None) -> Any:
+        raise ModelError("/models/words is no longer there")
+
+    with serving(path, load=load) as client:
+        while client.get("/readyz").status_code == 503:
+            pass
+        problems = client.get("/readyz").json()["problems"]
+        lexical = client.post("/v1/search", json={"query": "jade", "mode": "lexical"})
+        hybrid = client.post("/v1/search", json={"query": "jade"})
+    assert set(problems) == {"index"}
+    assert [hit["document"] for hit in lexical.json()["hits"]] == ["a"]
+    assert hybrid.status_code == 500
+    assert "/models" not in hybrid.text + str(problems)
