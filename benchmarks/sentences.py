@@ -1,4 +1,4 @@
-"""Does the sentence that a snippet marks answer? By words alone, and by vectors where words are few.
+"""Does the sentence that a snippet marks answer? By words, and by vectors where words are few.
 
     python benchmarks/sentences.py COLLECTION --index FOLDER [--most 200]
 

@@ -33,8 +33,8 @@ _APART = re.compile(rf"\s*\n\s*\n | \s*\n (?= {_ITEM} )", re.VERBOSE)
 
 _RULE = " #=-*~\t\n"  # what stands around the words of a heading
 
-# Below this share of the query's words, no sentence is chosen for its words alone. Above it, vectors
-# choose no better (benchmarks/sentences.py), and each sentence takes as long as a query.
+# Below this share of the query's words, no sentence is chosen for its words alone. Above it,
+# vectors choose no better (benchmarks/sentences.py), and each sentence takes as long as a query.
 TELLING = 0.1
 # So many sentences of an answer are encoded at most.
 MOST_ENCODED = 6

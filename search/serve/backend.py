@@ -12,7 +12,6 @@ from fastapi import Request, Response
 
 from ...index.errors import ClsearchError
 from ..rerank import PairScorer
-from ..searcher import Searcher
 from .errors import log_unexpected, problem_of
 from .facets import Facets
 from .indexes import Indexes
@@ -70,15 +69,10 @@ class Backend:
             return self._reranker
 
     def warm(self) -> None:
-        """Load models, open segments and ask each index once; then be ready."""
-
-        def ask(searcher: Searcher) -> None:
-            searcher.warm()
-            searcher.search(WARM_UP)
-
+        """Ask each index once, so that models are loaded and segments are opened; then be ready."""
         for served in self.indexes:
             try:
-                served.read(ask)
+                served.read(lambda searcher: searcher.search(WARM_UP))
             except ClsearchError as error:
                 log_unexpected(error)
                 self.problems[served.name] = problem_of(error).message
