@@ -1,29 +1,30 @@
-"""Does the sentence that a snippet marks answer? By words, and by vectors where words are few.
+"""Does the sentence that a snippet marks answer?
 
     python benchmarks/sentences.py COLLECTION --index FOLDER [--most 200]
 
 COLLECTION is a folder in BEIR's layout whose queries say in their metadata which sentences of a
 document bear on them (SciFact: document -> [{"sentences": [numbers]}]), or what the answer is
 ("answer": a string; right is a sentence that has it). Its index is made in FOLDER, and used again.
-For each bound on the share of a query's words below which sentences are encoded: how often the
-sentence is right, of documents with more than one, and for how many a vector was asked for.
+Of documents with more than one sentence, how often the chosen one is right: by the query's words
+alone, by words and what is like them (as searches choose), by the cosine of each sentence to the
+query, and the first.
 """
 
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from clsearch import Encoder, Index
 from clsearch.index.store.snapshot import Snapshot
-from clsearch.search import snippets
 from clsearch.search.evaluate import beir
 from clsearch.search.lexical import Lexical
+from clsearch.search.likeness import Likeness
 from clsearch.search.query import plain
-from clsearch.search.snippets import Snippets, sentences
+from clsearch.search.snippets import sentences, snippets_of
 
-BOUNDS = (0.0, snippets.TELLING, 0.25, 0.5, 1.01)
 AROUND = 500  # code points on each side of an answer
 
 
@@ -62,25 +63,26 @@ def main() -> None:
     random.Random(1).shuffle(cases)
     cases = cases[: arguments.most]
     encoder = Encoder.load()
-    print(f"{len(cases)} documents\n\n{'encoded below':>13}  {'right':>6}  {'encoded':>7}")
-    for bound in BOUNDS:
-        snippets.TELLING = bound
-        right = asked = 0
-        with Snapshot.open(arguments.index) as snapshot:
-            for text, title, said, wanted in cases:
-                query = plain(text)
-                weights = Lexical(snapshot, query).weights
-                draft = Snippets([(said, {title})], weights, query.whole)
-                if draft.undecided:
-                    asked += 1
-                    vectors = encoder.encode_passages(draft.undecided)
-                    cosines = vectors @ encoder.encode_queries([text])[0]
-                    [snippet] = draft.by_both(cosines.tolist())
-                else:
-                    [snippet] = draft.by_words()
-                right += sentences(said).index(snippet.sentence) in wanted
-        count = len(cases)
-        print(f"{bound:>13.2f}  {right / count:>6.3f}  {asked / count:>7.3f}", flush=True)
+    right: Counter[str] = Counter()
+    with Snapshot.open(arguments.index) as snapshot:
+        for text, title, said, wanted in cases:
+            query, spans = plain(text), sentences(said)
+            weights = Lexical(snapshot, query).weights
+            asked = [(said, {title})], weights, query.whole
+            encoded = encoder.encode_passages([said[slice(*span)] for span in spans])
+            cosines = encoded @ encoder.encode_queries([text])[0]
+            chosen = {
+                "words": snippets_of(*asked)[0].sentence,
+                "words and their like": snippets_of(*asked, Likeness(query.text, weights, encoder))[
+                    0
+                ].sentence,
+                "cosines": spans[int(cosines.argmax())],
+                "the first": spans[0],
+            }
+            right.update(name for name, span in chosen.items() if spans.index(span) in wanted)
+    print(f"{len(cases)} documents\n\n{'chosen by':<20}  {'right':>6}")
+    for name in chosen:
+        print(f"{name:<20}  {right[name] / len(cases):>6.3f}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from ..index.errors import IndexDamaged
 from ..index.store.snapshot import Snapshot, StoredPassage
 from .grouping import Shown
 from .hit import Hit
+from .likeness import Likeness, WordEncoder
 from .ranking import Ranked, Ranking
 from .scale import WEAK
-from .snippets import Snippet, Snippets
+from .snippets import Snippet, snippets_of
 
 
 def stored_of(snapshot: Snapshot, ranked: Sequence[Ranked]) -> dict[int, StoredPassage]:
@@ -57,17 +58,26 @@ def best_of_documents(
         depth *= 2
 
 
-def snippets_of(
-    stored: Mapping[int, StoredPassage], chosen: Sequence[Shown], ranking: Ranking | None = None
-) -> Snippets:
-    """The snippets of what is shown, for the query of `ranking` where there is one."""
+def snippets_for(
+    stored: Mapping[int, StoredPassage],
+    chosen: Sequence[Shown],
+    ranking: Ranking | None = None,
+    encoder: object = None,
+) -> list[Snippet]:
+    """The snippets of what is shown, for the query of `ranking` where there is one.
+
+    The encoder says which words are alike, where it is a `WordEncoder`.
+    """
     passages = [
         (of.passage.text, {of.title, *of.passage.heading.split(" > ")})
         for of in (stored[one.passage] for one in _every(chosen))
     ]
     if ranking is None:
-        return Snippets(passages, {}, ())
-    return Snippets(passages, ranking.lexical.weights, ranking.query.whole)
+        return snippets_of(passages, {}, ())
+    weights, query = ranking.lexical.weights, ranking.query
+    words = encoder if isinstance(encoder, WordEncoder) else None
+    likeness = Likeness(query.text, weights, words) if words else None
+    return snippets_of(passages, weights, query.whole, likeness)
 
 
 def hits_of(
@@ -76,7 +86,7 @@ def hits_of(
     snippets: Sequence[Snippet],
     measured: bool = False,
 ) -> list[Hit]:
-    """What is shown, as hits; `snippets` are of all in it, in the order of `snippets_of`.
+    """What is shown, as hits; `snippets` are of all in it, in the order of `snippets_for`.
 
     `stored` has what is stored of all of them. A hit can be weak where the index is `measured`.
     """

@@ -17,7 +17,7 @@ from . import query as syntax
 from .commit import Commit
 from .grouping import Group, Shown, shown
 from .hit import Answer, Hit
-from .hits import best_of_documents, documents_of, hits_of, snippets_of, stored_of
+from .hits import best_of_documents, documents_of, hits_of, snippets_for, stored_of
 from .query import Query
 from .ranking import Ranked, Ranking
 from .scale import Mode, scale
@@ -47,9 +47,6 @@ class QueryEncoder(Protocol):
         """A hash over everything that changes the vectors."""
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of unit length, [n, d]."""
-
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
         """Vectors of unit length, [n, d]."""
 
 
@@ -190,9 +187,8 @@ class Searcher:
     ) -> list[list[Hit]]:
         """As `search`, for each of several queries, sooner than one after the other.
 
-        They are answered from one commit: encoded together, compared with the passages together,
-        and the sentences that their snippets are chosen from encoded together. A reranker, which
-        takes its time, reads for each by itself.
+        They are answered from one commit: encoded together, and compared with the passages
+        together. A reranker, which takes its time, reads for each by itself.
         """
         answers = self.answer_many(
             queries, k, mode, where=where, rerank=rerank, min_score=min_score, group=group
@@ -219,7 +215,7 @@ class Searcher:
             def work(ranking: Ranking, encoder: QueryEncoder | None) -> _Found:
                 return _found(ranking, encoder, _with(reranker, ranking), k, group, min_score)
 
-            # Sentences are encoded after the transaction: a writer's commit waits for its end.
+            # Snippets are made after the transaction: a writer's commit waits for its end.
             return _answers(self._ask(asked, k, mode, where, work))
 
         parsed = [syntax.parse(query) for query in queries]
@@ -257,7 +253,7 @@ class Searcher:
             best = best_of_documents(snapshot, rank, k)
             stored = stored_of(snapshot, list(best.values()))
             chosen = [Shown(one, name, []) for name, one in best.items()]
-            return hits_of(stored, chosen, snippets_of(stored, chosen).by_words())
+            return hits_of(stored, chosen, snippets_for(stored, chosen))
 
         return self._read(work)
 
@@ -496,23 +492,16 @@ def _found(
 
 
 def _answers(found: Sequence[_Found]) -> list[Answer]:
-    """What was found, with snippets: the sentences of all queries are encoded together."""
-    if not found:
-        return []
-    times, encoder = found[0].ranking.times, found[0].encoder
-    with times.stage("snippets"):
-        drafts = [snippets_of(one.stored, one.kept, one.ranking) for one in found]
-        undecided = [text for draft in drafts for text in draft.undecided]
-        encoded = encoder.encode_passages(undecided) if encoder and undecided else None
-        hits = []
-        for one, draft in zip(found, drafts, strict=True):
-            chosen, vector = draft.by_words(), one.ranking.vector
-            if encoded is not None and vector is not None:
-                own, encoded = encoded[: len(draft.undecided)], encoded[len(draft.undecided) :]
-                chosen = draft.by_both((own @ vector).tolist())
-            measured = one.ranking.snapshot.calibration.passages > 0
-            hits.append(hits_of(one.stored, one.kept, chosen, measured))
-    return [Answer(those, one.ranking.explain()) for those, one in zip(hits, found, strict=True)]
+    """What was found, with snippets."""
+    answers = []
+    for one in found:
+        ranking = one.ranking
+        with ranking.times.stage("snippets"):
+            chosen = snippets_for(one.stored, one.kept, ranking, one.encoder)
+        measured = ranking.snapshot.calibration.passages > 0
+        hits = hits_of(one.stored, one.kept, chosen, measured)
+        answers.append(Answer(hits, ranking.explain()))
+    return answers
 
 
 def _with(reranker: Remembered | None, ranking: Ranking) -> Callable[[int], list[Ranked]]:

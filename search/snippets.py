@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..index import analysis
-from .fusion import fuse
+from .likeness import Likeness
 
 Span = tuple[int, int]
 
@@ -33,12 +33,6 @@ _APART = re.compile(rf"\s*\n\s*\n | \s*\n (?= {_ITEM} )", re.VERBOSE)
 
 _RULE = " #=-*~\t\n"  # what stands around the words of a heading
 
-# Below this share of the query's words, no sentence is chosen for its words alone. Above it,
-# vectors choose no better (benchmarks/sentences.py), and each sentence takes as long as a query.
-TELLING = 0.1
-# So many sentences of an answer are encoded at most.
-MOST_ENCODED = 6
-
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
@@ -48,62 +42,40 @@ class Snippet:
     sentence: Span
 
 
-class Snippets:
-    """Of each text, the words that match and the sentence that answers best.
+def snippets_of(
+    passages: Sequence[tuple[str, Collection[str]]],
+    weights: Mapping[str, float],
+    whole: Collection[str],
+    likeness: Likeness | None = None,
+) -> list[Snippet]:
+    """The snippet of each (text, its headings) for a query.
 
-    Sentences are scored as passages are, by `fuse`: the share of the query's weight that their
-    words have, and, where no sentence of a text has a tenth of it, the cosine to the query. The
-    first is taken of equals; a heading, or what has neither letter nor digit, only where there is
-    nothing else.
+    `weights` are the query's terms with what each counts, `whole` what may stand whole. The
+    sentence is the one with most of the query's weight: of a term that it has all of it, and of one
+    that it has not as much as its nearest word is like it. The first is taken of equals; a heading,
+    or what has neither letter nor digit, only where there is nothing else.
     """
-
-    def __init__(
-        self,
-        passages: Sequence[tuple[str, Collection[str]]],
-        weights: Mapping[str, float],
-        whole: Collection[str],
-    ) -> None:
-        """Choose in each (text, its headings) what words can choose.
-
-        `weights` are the query's terms with what each counts, `whole` what may stand whole.
-        `undecided` are the sentences of which cosines say more, MOST_ENCODED at most: of the first
-        texts, and in a text of those first that have more of the query's words.
-        """
-        total = sum(weights.values()) or 1.0
-        self.undecided: list[str] = []
-        self._chosen: list[Snippet] = []
-        self._open: list[tuple[int, list[Span], list[int], dict[int, float]]] = []
-        for number, (text, headings) in enumerate(passages):
-            every = sentences(text)
-            spans = [span for span in every if _says(text[slice(*span)], headings)] or every
-            found = _matches(text, weights, whole)
-            shares = {
-                place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
-                for place, span in enumerate(spans)
-            }
-            ranked = sorted(shares, key=lambda place: (-shares[place], place))
-            sentence = spans[ranked[0]] if spans else (0, len(text))
-            self._chosen.append(Snippet(_merged([span for _, span in found]), sentence))
-            asked = ranked[: MOST_ENCODED - len(self.undecided)]
-            if len(asked) > 1 and shares[ranked[0]] < TELLING:
-                self._open.append((number, spans, asked, shares))
-                self.undecided += [text[slice(*spans[place])] for place in asked]
-
-    def by_words(self) -> list[Snippet]:
-        """What words choose, of each text."""
-        return self._chosen
-
-    def by_both(self, cosines: Sequence[float]) -> list[Snippet]:
-        """As `by_words`, but of the undecided, whose cosines to the query these are, the best."""
-        chosen = list(self._chosen)
-        start = 0
-        for number, spans, asked, shares in self._open:
-            own = dict(zip(asked, cosines[start : start + len(asked)], strict=True))
-            start += len(asked)
-            scores = fuse(own, {place: shares[place] for place in asked})
-            best = max(scores, key=lambda place: (scores[place], -place))
-            chosen[number] = Snippet(chosen[number].marks, spans[best])
-        return chosen
+    texts = [text for text, _ in passages]
+    spans: list[list[Span]] = []
+    for text, headings in passages:
+        every = sentences(text)
+        spans.append([span for span in every if _says(text[slice(*span)], headings)] or every)
+    near = likeness.of(texts, spans) if likeness else [[{}] * len(own) for own in spans]
+    made = []
+    for text, own, like in zip(texts, spans, near, strict=True):
+        found = _matches(text, weights, whole)
+        shares = []
+        for span, nearest in zip(own, like, strict=True):
+            within = _within(found, span)
+            shares.append(
+                sum(
+                    weight if term in within else weight * nearest.get(term, 0.0)
+                    for term, weight in weights.items()
+                )
+            )
+        sentence = own[shares.index(max(shares))] if own else (0, len(text))
+        made.append(Snippet(_merged([span for _, span in found]), sentence))
+    return made
 
 
 def sentences(text: str) -> list[Span]:

@@ -22,6 +22,7 @@ from .pipeline import Backend, Precision, ahead, spread
 from .pooling import concatenate, kept_tokens, pooling_weights
 from .tokenizer import Tokenizer
 from .weights import weight_files
+from .words import Words, WordTable
 
 if TYPE_CHECKING:
     from .torch_backend import TorchTransformer
@@ -66,6 +67,7 @@ class Encoder:
         self._replicas: list[TorchTransformer] | None = None
         self._engine: Backend | None = None
         self._quick: Backend | None = None
+        self._words: WordTable | None = None
         self._chosen = False
         self._used: set[str] = set()
         self._loading = threading.Lock()
@@ -152,6 +154,17 @@ class Encoder:
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
         return self._tokenizer.spans(text)
+
+    def word_vectors(self, texts: Sequence[str]) -> list[Words] | None:
+        """The tokens of each text, with the vectors that the transformer begins with.
+
+        None where NumPy does not run the model.
+        """
+        if not self._runs_in_numpy:
+            return None
+        if self._words is None:
+            self._words = WordTable(self._files[0], self._tokenizer)
+        return self._words.of(texts)
 
     def _hash(self) -> None:
         try:

@@ -103,15 +103,19 @@ class Tokenizer:
 
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
+        return self.tokens(text)[1]
+
+    def tokens(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The id of each token, and its span as `spans` says."""
         # One code point for one, so that the offsets hold for the text as given.
         clean = _SURROGATES.sub("\ufffd", text)
-        offsets = self._backend.encode(clean, add_special_tokens=False).offsets
-        if not offsets:
-            return []
-        starts, ends = np.array(offsets, dtype=np.int64).T
+        encoding = self._backend.encode(clean, add_special_tokens=False)
+        if not encoding.ids:
+            return [], []
+        starts, ends = np.array(encoding.offsets, dtype=np.int64).T
         starts = np.maximum.accumulate(starts)
         ends = np.maximum(np.maximum.accumulate(ends), starts)
-        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+        return encoding.ids, list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def _load(folder: Path) -> tokenizers.Tokenizer:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ...index.batch import EncoderLike
+from ..likeness import WordEncoder
 from ..searcher import Warmed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ...index.encoder.words import Words
 
     Vectors = NDArray[np.float32]
 
@@ -47,6 +50,10 @@ class BatchingEncoder:
         """As the encoder's, where it has that."""
         if isinstance(self.alone, Warmed):
             self.alone.warm()
+
+    def word_vectors(self, texts: Sequence[str]) -> list[Words] | None:
+        """As the encoder's, where it has that."""
+        return self.alone.word_vectors(texts) if isinstance(self.alone, WordEncoder) else None
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """As the encoder's, float32 [n, d]."""
