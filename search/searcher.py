@@ -118,6 +118,7 @@ class Searcher:
             self._given = self._encoder = None
             self._segments = {}
             self._rerankers = {}
+            self._postings = None
 
     def __enter__(self) -> Searcher:
         """Nothing more: the index is open."""
