@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from ..index import analysis
 from .fusion import fuse
@@ -78,7 +79,8 @@ class Snippets:
             spans = [span for span in every if _says(text[slice(*span)], headings)] or every
             found = _matches(text, weights, whole)
             shares = {
-                place: sum(weights.get(term, 0.0) for term in _within(found, span)) / total
+                # Rounded once: a sum in the order of a set would part equals, by chance.
+                place: fsum(weights.get(term, 0.0) for term in _within(found, span)) / total
                 for place, span in enumerate(spans)
             }
             ranked = sorted(shares, key=lambda place: (-shares[place], place))
