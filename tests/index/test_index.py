@@ -37,6 +37,28 @@ def test_add_is_an_upsert_by_id(tmp_path: Path, encoder: object) -> None:
     assert check(tmp_path) == ()
 
 
+def test_put_says_what_became_of_each(tmp_path: Path, encoder: object) -> None:
+    """Two of one id, one after the other; a text that is there under another id has its vector."""
+    with Index.open(tmp_path, encoder=encoder) as index:
+        index.add([{"id": "1", "text": "one"}])
+        puts = index.put(
+            [
+                {"id": "1", "text": "one"},
+                {"id": "2", "text": "two"},
+                {"id": "2", "text": "one"},
+                {"id": "3", "text": ""},
+            ]
+        )
+    told = [(put.document, put.result, put.encoded, put.reused) for put in puts]
+    assert told == [
+        ("1", "unchanged", 0, 0),
+        ("2", "created", 1, 0),
+        ("2", "updated", 0, 1),
+        ("3", "created", 0, 0),
+    ]
+    assert texts(tmp_path) == {"1": "one", "2": "one", "3": ""}
+
+
 def test_a_document_comes_back_whole(tmp_path: Path, encoder: object) -> None:
     """Every field of it."""
     given = Document(

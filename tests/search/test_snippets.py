@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -304,3 +305,13 @@ def test_of_a_long_text_the_sentences_with_words_are_encoded_first() -> None:
 def test_a_long_row_of_initials_takes_no_time() -> None:
     """What looks back to where the sentence began, at each of them, would take minutes."""
     assert len(sentences("A. " * 50_000)) == 1
+
+
+def test_of_equal_sentences_the_first_is_chosen_whatever_the_order_of_a_set() -> None:
+    """0.1 + 0.2 + 0.3 is 0.6 or a little more, as one adds; a set is in an order of chance."""
+    for letters in permutations("bdfglm", 4):
+        one, *three = (f"{letter}ozu" for letter in letters)
+        weights = dict(zip([one, *three], (0.6, 0.1, 0.2, 0.3), strict=True))
+        text = f"{one.title()}. {' '.join(three).capitalize()}."
+        [snippet] = Snippets([(text, ())], weights, ()).by_words()
+        assert text[slice(*snippet.sentence)] == f"{one.title()}."
