@@ -34,6 +34,7 @@ RUNS: dict[str, list[str]] = {
         "--folder",
         "FOLDER/vectors",
     ],
+    "serve.py": ["COLLECTION", "--index", "FOLDER/query", "--seconds", "5"],
     "lexical.py": ["COLLECTION", "--documents", "100000"],
     "scale.py": ["COLLECTION", "--documents", "20000", "--files", "20000"],
     "growth.py": ["COLLECTION", "--most", "10000"],

@@ -8,11 +8,12 @@ import pytest
 from clsearch.index import analysis
 from clsearch.index.store import fulltext
 from clsearch.search import bm25, filters, fusion, query, snippets
+from clsearch.search.serve import settings
 
 
 @pytest.mark.parametrize(
     "module",
-    [analysis, fulltext, bm25, filters, fusion, query, snippets],
+    [analysis, fulltext, bm25, filters, fusion, query, snippets, settings],
     ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:
