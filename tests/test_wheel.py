@@ -88,6 +88,15 @@ def test_the_wheel_holds_the_data_that_the_program_reads(wheel: zipfile.ZipFile)
     assert "clsearch/py.typed" in wheel.namelist()
 
 
+def test_the_wheel_holds_the_page(wheel: zipfile.ZipFile) -> None:
+    """Every file that the server sends to browsers."""
+    page = TREE / "search" / "serve" / "page"
+    expected = {f"clsearch/search/serve/page/{path.name}" for path in page.iterdir()}
+    packed = {name for name in wheel.namelist() if name.startswith("clsearch/search/serve/page/")}
+    assert packed == expected
+    assert "clsearch/search/serve/page/index.html" in packed
+
+
 def test_every_package_of_the_tree_is_listed() -> None:
     """pyproject.toml names each folder with an __init__.py."""
     listed = tomllib.loads((TREE / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
