@@ -35,7 +35,7 @@ COMPLETE = "_CLSEARCH_COMPLETE"  # as click derives it from the command's name
 @index_option
 @json_option
 def backup(destination: str, index_path: str | None, as_json: bool) -> None:
-    """Copy the index to a new folder, whole and checked.
+    """Copy the index to a new folder, whole, its documents and vectors verified.
 
     Others may search it, and write to it, meanwhile. DEST must not be there yet. A backup is an
     index: `clsearch check --index DEST` looks at it again, and `clsearch restore` brings it back.
@@ -180,7 +180,7 @@ def print_copy(report: BackupReport, ends: dict[str, str], started: float, as_js
     print_line(
         f"{list(ends.values())[1]}: {terminal.plural(report.documents, 'document')}, "
         f"{terminal.plural(report.passages, 'passage')}, {terminal.readable_size(report.bytes)}, "
-        f"checked; {seconds:.1f} s"
+        f"{seconds:.1f} s"
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain, islice, pairwise
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import click
 
@@ -93,8 +93,7 @@ def width() -> int:
     return min(max(columns - 1, NARROW), WIDE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """A run of text without blanks and where it starts; what stands before it.
 
     `apart`: a blank. `breaks`: the end of a line that its author meant.
@@ -196,6 +195,8 @@ def _line(row: Sequence[_Piece], marks: Sequence[Span], sentence: Span) -> str:
 def _styled(piece: _Piece, marks: Sequence[Span], sentence: Span) -> str:
     low, high = piece.start, piece.start + len(piece.text)
     inside = [span for span in marks if span[0] < high and span[1] > low]
+    if not inside and (high <= sentence[0] or sentence[1] <= low):
+        return piece.text
     cuts = sorted({low, high, *(p for span in (*inside, sentence) for p in span if low < p < high)})
     shown = ""
     for start, end in pairwise(cuts):

@@ -190,6 +190,14 @@ def test_what_is_not_answered(made: Path, line: list[str]) -> None:
     assert named is None or daemon.answer(search, searcher, (False, 80), named, line) is None
 
 
+def test_a_question_that_was_meant_for_another_index_is_not_answered(made: Path) -> None:
+    """Where client and click do not agree on what `--index` says."""
+    searcher = Searcher.open(made)
+    for named, found in (("", True), ("other", False)):
+        said = daemon.answer(search, searcher, (False, 80), named, ["sea", "--mode", "lexical"])
+        assert bool(said) == found
+
+
 def test_what_is_not_answered_the_command_says(shared: Path) -> None:
     before = runtime.listener(str(shared))
     for line in (["sea", "-k", "0"], ["sea", "--help"]):

@@ -120,4 +120,6 @@ def test_the_tested_set_lies_in_the_declared_ranges() -> None:
     pins = dict(line.split("==") for line in lines if re.match(r"[a-z]", line))
     for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
         wanted = Requirement(line)
+        if wanted.name == "clsearch":  # its own extras
+            continue
         assert pins[canonicalize_name(wanted.name)] in wanted.specifier, line

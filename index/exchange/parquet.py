@@ -225,7 +225,7 @@ def _foreign(file: Path) -> Iterator[Incoming]:
 
 def _is_vector(kind: pa.DataType) -> bool:
     listed = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
-    return (listed or pa.types.is_large_list(kind)) and pa.types.is_floating(kind.value_type)
+    return bool((listed or pa.types.is_large_list(kind)) and pa.types.is_floating(kind.value_type))
 
 
 def _rows(file: Path, columns: list[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:

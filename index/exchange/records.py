@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..types import Document, Heading, Json, Passage
 from ..vectors.build import UNIT_NORM_TOLERANCE
 
-Vector = NDArray[np.float32]
+Vector: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def bad(where: str, name: str, value: object, expected: str) -> UsageError:
     return UsageError(f"{where}: {name!r} is {value!r:.60}, where {expected} is needed")
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**62
 
 

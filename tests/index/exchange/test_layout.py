@@ -1,10 +1,13 @@
 """What other programs find in an export, by their own means."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from clsearch.index import exchange
 from clsearch.search import evaluate
@@ -29,6 +32,18 @@ def test_parquet_is_two_tables_and_says_whose_vectors_these_are(
     for row in passages.to_pylist():
         assert texts[row["document"]][row["start"] : row["end"]] == row["text"]
         assert abs(np.linalg.norm(row["vector"]) - 1) < 1e-3
+
+
+def test_the_vectors_are_read_as_the_page_says(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange.export(index, tmp_path / "notes-parquet", "parquet")
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[3] / "docs" / "operations.md"
+    [block] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["vectors"].shape == (15, 32)
 
 
 def test_json_lines_are_one_object_a_document(index: Path, tmp_path: Path) -> None:
