@@ -39,7 +39,7 @@ def stand_in(prompt: PromptValue) -> str:
 
 with TemporaryDirectory() as folder:
     documents, path = Path(folder) / "documents", Path(folder) / "sample.clsearch"
-    shutil.copytree(SAMPLE / "documents", documents)
+    shutil.copytree(SAMPLE / "documents" / "cooking", documents / "cooking")
     with Index.open(path) as index:
         index.sync([documents])
     with Searcher.open(path) as searcher:

@@ -24,7 +24,7 @@ def _awaited(
     """The same method, with the same arguments, run in a thread of the pool."""
 
     @wraps(method)
-    async def awaited(self: AsyncSearcher, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def awaited(self: AsyncSearcher, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(partial(method, self.searcher, *args, **kwargs))
 
     return awaited
