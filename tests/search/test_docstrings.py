@@ -6,13 +6,14 @@ from types import ModuleType
 import pytest
 
 from clsearch.index import analysis
+from clsearch.index.exchange import numbers
 from clsearch.index.store import fulltext
 from clsearch.search import bm25, filters, fusion, query, snippets
 
 
 @pytest.mark.parametrize(
     "module",
-    [analysis, fulltext, bm25, filters, fusion, query, snippets],
+    [analysis, fulltext, numbers, bm25, filters, fusion, query, snippets],
     ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:
