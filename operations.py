@@ -179,7 +179,7 @@ def print_copy(report: BackupReport, ends: dict[str, str], started: float, as_js
         return
     print_line(
         f"{list(ends.values())[1]}: {terminal.plural(report.documents, 'document')}, "
-        f"{terminal.plural(report.passages, 'passage')}, {terminal.readable_size(report.bytes)}, "
+        f"{terminal.plural(report.passages, 'passage')}, {terminal.readable_size(report.bytes)}; "
         f"{seconds:.1f} s"
     )
 

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from clsearch.index import analysis
+from clsearch.index.exchange import numbers
 from clsearch.index.store import fulltext
 from clsearch.search import bm25, filters, fusion, query, snippets
 from clsearch.search.serve import settings
@@ -13,7 +14,7 @@ from clsearch.search.serve import settings
 
 @pytest.mark.parametrize(
     "module",
-    [analysis, fulltext, bm25, filters, fusion, query, snippets, settings],
+    [analysis, fulltext, numbers, bm25, filters, fusion, query, settings, snippets],
     ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:
