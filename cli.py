@@ -27,6 +27,7 @@ from .options import (
     FAILED,
     MODES,
     NOTHING,
+    PATH,
     Commands,
     existing_index,
     explain_os_error,
@@ -100,7 +101,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("sources", metavar="SOURCE…", nargs=-1)
+@click.argument("sources", metavar="SOURCE…", type=PATH, nargs=-1)
 @model_options
 @click.option(
     "--prune/--no-prune",
@@ -474,12 +475,12 @@ def check(repair: bool, probes: int | None, index_path: str | None, as_json: boo
 
 
 @cli.command("eval")
-@click.argument("collection", required=False)
+@click.argument("collection", type=PATH, required=False)
 @click.option(
     "--split", default="test", show_default=True, help="Whose judgments: qrels/SPLIT.tsv."
 )
-@click.option("--topics", metavar="FILE", help="In place of COLLECTION: TREC topics.")
-@click.option("--qrels", metavar="FILE", help="In place of COLLECTION: TREC judgments.")
+@click.option("--topics", type=PATH, metavar="FILE", help="In place of COLLECTION: TREC topics.")
+@click.option("--qrels", type=PATH, metavar="FILE", help="In place of COLLECTION: TREC judgments.")
 @click.option(
     "--mode",
     "modes",
@@ -509,7 +510,12 @@ def check(repair: bool, probes: int | None, index_path: str | None, as_json: boo
     help="A cross-encoder that reads the best again, as rows beside those without.",
 )
 @click.option(
-    "--run", "runs", metavar="FILE", multiple=True, help="A TREC run file, as a row; repeatable."
+    "--run",
+    "runs",
+    type=PATH,
+    metavar="FILE",
+    multiple=True,
+    help="A TREC run file, as a row; repeatable.",
 )
 @click.option(
     "--metric",
@@ -521,6 +527,7 @@ def check(repair: bool, probes: int | None, index_path: str | None, as_json: boo
 )
 @click.option(
     "--save-run",
+    type=PATH,
     metavar="FILE|FOLDER",
     help="Write what was found as a TREC run file; of several settings, into a folder.",
 )
@@ -543,6 +550,7 @@ def check(repair: bool, probes: int | None, index_path: str | None, as_json: boo
 @click.option(
     "--index",
     "index_path",
+    type=PATH,
     metavar="PATH",
     help="The index that is asked, or that keeps a folder's corpus. "
     "Default: as everywhere; for a folder, the cache.",
@@ -698,10 +706,8 @@ def demo(as_json: bool) -> None:
     print_line(DEMO_NEXT.format(folder=DEMO, program=program))
 
 
-cli.add_command(serve)
-cli.add_command(mcp)
-cli.add_command(operations.backup)
-cli.add_command(operations.restore)
+for command in (serve, mcp, *operations.COMMANDS):
+    cli.add_command(command)
 
 
 def main(afterwards: Callable[[int], None] = lambda code: None) -> None:

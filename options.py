@@ -19,6 +19,9 @@ from .printing import say
 MODES = ("hybrid", "dense", "lexical")
 NOTHING, FAILED, INTERRUPTED = 1, 2, 130
 
+# What a shell completes as a file; whether it is there and can be read, the command itself sees.
+PATH = click.Path(readable=False)
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -77,6 +80,7 @@ def index_option(command: F) -> F:
     return click.option(
         "--index",
         "index_path",
+        type=PATH,
         metavar="PATH",
         help=f"The index. Default: ${INDEX_VARIABLE}, else the nearest {INDEX_NAME}/ at or above.",
     )(command)

@@ -15,7 +15,7 @@ import click
 
 from .index.config import INDEX_NAME, INDEX_VARIABLE
 from .index.errors import ClsearchError, UsageError
-from .options import existing_index, json_option
+from .options import PATH, existing_index, json_option
 from .printing import print_json, say
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ MCP_PATH = "/mcp"
 @click.option(
     "--index",
     "index_paths",
+    type=PATH,
     metavar="PATH",
     multiple=True,
     help=f"An index; repeat it to serve several. Default: ${INDEX_VARIABLE}, else the nearest "

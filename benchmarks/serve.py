@@ -47,7 +47,6 @@ from clsearch.index.files import DATABASE
 from clsearch.search.evaluate import beir
 
 HERE = Path(__file__).parent
-WARM_UP = 300  # requests
 ADDED = 20_000  # documents that `clsearch index` has before it
 HIT = b'"score"'
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -203,9 +202,9 @@ def show(name: str, clients: int, measured: Measured, server: Server) -> None:
 def measure(
     name: str, server: Server, queries: list[str], clients: list[int], seconds: float
 ) -> None:
-    """Warm the server, and then a line for each number of clients."""
+    """Warm the server for as long, and then a line for each number of clients."""
     following = itertools.cycle(queries)
-    server.load(following, max(clients), count=WARM_UP)
+    server.load(following, max(clients), seconds=seconds)
     for number in clients:
         show(name, number, server.load(following, number, seconds=seconds), server)
 

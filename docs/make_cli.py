@@ -126,6 +126,17 @@ JSON: dict[str, object] = {
         }
     },
     "backup": {"index": ".clsearch", "backup": "notes.backup", **COPY, "seconds": 1.234},
+    "export": {
+        "index": ".clsearch",
+        "export": "notes.parquet",
+        "format": "parquet",
+        "documents": 15,
+        "passages": 61,
+        "bytes": 212345,
+        "seconds": 1.234,
+    },
+    "import": REPORT,
+    "completion": {"shell": "bash", "script": "…"},
     "restore": {"backup": "notes.backup", "index": ".clsearch", **COPY, "seconds": 1.234},
 }
 

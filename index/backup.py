@@ -7,13 +7,13 @@ searched, where it lies.
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .check import check
+from .check import check, check_documents
 from .destination import new_folder
 from .errors import IndexDamaged, IndexUnwritable, UsageError
 from .files import DATABASE, TEMPORARY, VECTORS, segment_path
@@ -25,7 +25,7 @@ from .types import SegmentRow
 CHUNK = 1 << 20  # bytes
 # What only the one that is written can meet.
 WRITING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}
-NEXT = "An index is mended by `clsearch check --repair`; in place of a backup, take an earlier one."
+NEXT = "Mend it with `clsearch check --repair`, as a backup can be, too; or take an earlier one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ def back_up(index: str | Path, destination: str | Path) -> BackupReport:
     """Copy one commit of an index to a new folder; others may write to the index meanwhile.
 
     The database is copied by SQLite's own backup, segments are compared with their SHA-256 as they
-    are copied, and the copy passes `check` before it gets its name. Killed at any instant, there is
-    nothing at `destination`.
+    are copied, and the documents of the copy with theirs before it gets its name. Killed at any
+    instant, there is nothing at `destination`.
 
     Raises `UsageError` where there is something at `destination`, or it lies inside the index,
-    `IndexDamaged` where the index does not pass, `IndexUnwritable`, and as `Snapshot.open` does.
+    `IndexDamaged` where the index is damaged, `IndexUnwritable`, and as `Snapshot.open` does.
     """
     index, destination = Path(index), Path(destination)
     if Path(os.path.realpath(destination)).is_relative_to(os.path.realpath(index)):
@@ -55,13 +55,13 @@ def back_up(index: str | Path, destination: str | Path) -> BackupReport:
             f"{str(destination)!r} lies inside the index; a backup that goes with what it is of is "
             "none: name a folder elsewhere"
         )
-    return _copy(index, destination)
+    return _copy(index, destination, check_documents)
 
 
 def restore(backup: str | Path, index: str | Path) -> BackupReport:
     """Make an index, where there is none, of what `back_up` made.
 
-    All of it is checked before it gets its name; the backup stays as it is. Raises `UsageError`
+    All of it passes `check` before it gets its name; the backup stays as it is. Raises `UsageError`
     where there is no backup or there is something at `index`, and as `back_up` does.
     """
     backup, index = Path(backup), Path(index)
@@ -74,10 +74,10 @@ def restore(backup: str | Path, index: str | Path) -> BackupReport:
             f"there is something at {str(index)!r} already, and nothing is written over: move it "
             "away, or name another folder with --index"
         )
-    return _copy(backup, index)
+    return _copy(backup, index, check)
 
 
-def _copy(index: Path, destination: Path) -> BackupReport:
+def _copy(index: Path, destination: Path, check: Callable[[Path], tuple[str, ...]]) -> BackupReport:
     with new_folder(destination) as folder:
         (folder / VECTORS).mkdir()
         unfinished = folder / (DATABASE + TEMPORARY)

@@ -31,6 +31,8 @@ SLICE = 512
 # bytes together.
 OPENED_BYTES = 64_000_000
 
+NONE: Mapping[str, NDArray[np.float32]] = {}
+
 
 class EncoderLike(Protocol):
     """What an index asks of an encoder; `clsearch.Encoder` is one. Vectors are of unit length."""
@@ -188,10 +190,17 @@ class Batch:
         self._sources[row.name] = row
         self._flush_if_due()
 
-    def put(self, document: Document, source: int | None, mtime: float | None) -> Put:
+    def put(
+        self,
+        document: Document,
+        source: int | None,
+        mtime: float | None,
+        given: Mapping[str, NDArray[np.float32]] = NONE,
+    ) -> Put:
         """Add a document, or bring it up to date. It is committed whole, now or later.
 
-        The document must be `documents.storable`.
+        The document must be `documents.storable`. `given` are vectors that need not be encoded, by
+        `text_hash`.
         """
         if document.id in self._plans:
             self.flush()
@@ -203,7 +212,7 @@ class Batch:
         if row is None:
             key = self._next_key
             self._next_key += 1
-            count = self._plan(key, source, mtime, document, [])
+            count = self._plan(key, source, mtime, document, [], given)
             self.tally.added += 1
         else:
             key = row.key
@@ -212,7 +221,7 @@ class Batch:
                 self.tally.unchanged += 1
                 return Put(document.id, "unchanged", 0, 0, key)
             old = passages.of_document(self.store, key)
-            count = self._plan(key, source, mtime, document, old)
+            count = self._plan(key, source, mtime, document, old, given)
             self.tally.updated += 1
         reused = self.tally.reused - before
         self._flush_if_due()
@@ -233,6 +242,7 @@ class Batch:
         mtime: float | None,
         document: Document,
         old: list[PassageRow],
+        given: Mapping[str, NDArray[np.float32]] = NONE,
     ) -> int:
         """Plan the passages of a document -> how many there are."""
         by_hash: dict[str, list[PassageRow]] = {}
@@ -246,6 +256,8 @@ class Batch:
             kept = by_hash[hash].pop() if by_hash.get(hash) else None
             planned.append((passage, hash, kept))
             if kept is None or kept.segment is None:
+                if hash in given:
+                    self._vectors[hash] = given[hash]
                 self._want(hash, text)
                 self._count += 1
             else:

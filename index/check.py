@@ -59,6 +59,26 @@ def check(path: str | Path) -> tuple[str, ...]:
         return (str(error),)
 
 
+def check_documents(path: str | Path) -> tuple[str, ...]:
+    """As `check`, of what cannot be made again only: the database's structure and the documents.
+
+    Full text and passages are left out, whose analysis takes most of a check's time.
+    """
+    index = Path(path)
+    findings = Findings()
+    try:
+        with _copy(index) as connection:
+            _generation(connection, index)
+            _check_structure(connection, findings)
+            _check_types(connection, findings)
+            if not findings.structure:
+                for _ in _sound_documents(connection, findings):
+                    pass
+    except IndexDamaged as error:
+        return (str(error),)
+    return tuple(findings.problems)
+
+
 def recall(path: str | Path, passages: int) -> tuple[Recall, str]:
     """recall@10 of the live index on so many questions, and what to do where it is too low.
 
@@ -178,6 +198,14 @@ def _check_sources(connection: sqlite3.Connection, findings: Findings) -> None:
 
 
 def _check_documents(connection: sqlite3.Connection, findings: Findings) -> None:
+    for key, document in _sound_documents(connection, findings):
+        _check_passages(connection, findings, key, document)
+
+
+def _sound_documents(
+    connection: sqlite3.Connection, findings: Findings
+) -> Iterator[tuple[int, Document]]:
+    """(key, document) of each that is what was read; the others are found."""
     # Text as bytes first: a flipped bit may have left what is no UTF-8.
     connection.text_factory = bytes
     rows = connection.execute(
@@ -197,7 +225,7 @@ def _check_documents(connection: sqlite3.Connection, findings: Findings) -> None
             findings.altered.add(key)
             findings.problems.append(f"document {name!r}: what is stored is not what was read")
             continue
-        _check_passages(connection, findings, key, document)
+        yield key, document
     connection.text_factory = str
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from . import exchange
 from .batch import Batch, EncoderLike, Progress, Put, SyncReport, Tally
 from .calibration import calibrate
 from .config import Options
@@ -193,6 +194,28 @@ class Index:
             for number, given in enumerate(documents):
                 told(batch.put(stored.storable(checked(given, number)), source=None, mtime=None))
             batch.flush()
+            merge_small(self._store)
+            calibrate(self._store, self.encoder)
+        return tally.report(self.recovered)
+
+    def import_from(
+        self,
+        source: str | Path,
+        format: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> SyncReport:
+        """Add the documents of an export, or of a file of JSON lines or Parquet, as `add` does.
+
+        `source` is a folder that `clsearch export` made, one in BEIR's layout, or a file; without a
+        `format` (`parquet`, `jsonl`, `beir`) it is recognised. Passages take their vectors from an
+        export where encoder and text are the same, and are encoded otherwise. A document that is
+        there as it is stays with the source that brought it.
+
+        Raises `UsageError` at the first that is none; those before it may be committed.
+        """
+        found = exchange.find(source, format)
+        with self._writing():
+            tally = exchange.take_in(self._store, self.encoder, found, progress)
             merge_small(self._store)
             calibrate(self._store, self.encoder)
         return tally.report(self.recovered)

@@ -60,6 +60,7 @@ class AsyncSearcher:
     similar = _awaited(Searcher.similar)
     document = _awaited(Searcher.document)
     rank_documents = _awaited(Searcher.rank_documents)
+    warm = _awaited(Searcher.warm)
 
     async def close(self) -> None:
         """Cancel what waits in line, await what runs, and close the searcher."""

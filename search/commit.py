@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..index.once import once
 from ..index.store.snapshot import Snapshot
 from ..index.types import Filter
 from .times import Times
@@ -65,18 +65,18 @@ class Commit:
             return self._found[row - rows.start]
         return dense.search(self.segments, self._vectors[row], depth, self.tombstones, self.allowed)
 
-    @cached_property
+    @once
     def segments(self) -> Sequence[Segment]:
         """The live segments, opened."""
         with self.times.stage("open"):
             return self._open()
 
-    @cached_property
+    @once
     def tombstones(self) -> Ids:
         """Ids of deleted passages that a segment still holds; ascending."""
         return self.snapshot.tombstones()
 
-    @cached_property
+    @once
     def allowed(self) -> Ids | None:
         """Ids of the passages that the filter lets through, ascending; None where there is none."""
         if self._condition is None:

@@ -3,13 +3,13 @@
 import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..index.analysis import IDENTIFIER
+from ..index.once import once
 from ..index.store.fulltext import as_written, expected_bm25, match_any, quoted
 from ..index.store.snapshot import Snapshot
 from .bm25 import Asked, score
@@ -130,7 +130,7 @@ class Lexical:
         )
         return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
 
-    @cached_property
+    @once
     def _every(self) -> Scores:
         """The BM25 of every passage, by its id, from the postings that are kept; `[n]`."""
         assert self._kept is not None
@@ -142,7 +142,7 @@ class Lexical:
             every[gone[: np.searchsorted(gone, len(every))]] = 0
         return every
 
-    @cached_property
+    @once
     def _asked(self) -> list[Asked]:
         """The known terms and their idf, in the order of `_match`'s expression."""
         terms, whole = self._parted(self._known)

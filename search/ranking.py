@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..index.once import once
 from ..index.types import Json
 from .commit import Commit
 from .fusion import fuse
@@ -128,12 +128,12 @@ class Ranking:
         with self.times.stage("lexical"):
             return self.lexical.search(depth, self.allowed)
 
-    @cached_property
+    @once
     def lexical(self) -> Lexical:
         """The query's terms in this commit."""
         return Lexical(self.snapshot, self.query, self._commit.postings)
 
-    @cached_property
+    @once
     def allowed(self) -> Ids | None:
         """Ids of the passages that the filter and what the query requires let through; ascending.
 
@@ -150,7 +150,7 @@ class Ranking:
                 allowed = found if allowed is None else np.intersect1d(allowed, found, True)
         return allowed
 
-    @cached_property
+    @once
     def _excluded(self) -> Ids:
         """Ids that a segment may hold and no search may find: of deleted passages, and excluded."""
         excluded = self._commit.tombstones

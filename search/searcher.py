@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..index.vectors import Segment
     from .dense import Vectors
     from .postings import Postings
-    from .rerank import Remembered
+    from .rerank import PairScorer, Remembered
 
 T = TypeVar("T")
 
@@ -118,6 +118,7 @@ class Searcher:
             self._given = self._encoder = None
             self._segments = {}
             self._rerankers = {}
+            self._postings = None
 
     def __enter__(self) -> Searcher:
         """Nothing more: the index is open."""
@@ -139,7 +140,7 @@ class Searcher:
         mode: Mode = "hybrid",
         *,
         where: str | None = None,
-        rerank: str | None = None,
+        rerank: str | PairScorer | None = None,
         min_score: float = 0.0,
         group: Group = "passage",
     ) -> list[Hit]:
@@ -147,8 +148,9 @@ class Searcher:
 
         `query` may have the marks of `search.query`: "a phrase", -word, title:word. `where` is a
         filter (`search.filters`): if `k` passages pass it, `k` come back. `rerank` names a
-        cross-encoder that reads the best again. Hits whose score is below `min_score` are left out.
-        With `group` "document", the `k` best documents come, each by its best passage.
+        cross-encoder that reads the best again, or is a scorer of your own. Hits whose score is
+        below `min_score` are left out. With `group` "document", the `k` best documents come, each
+        by its best passage.
 
         UsageError for a blank query, a `k` below 1, or a filter that cannot be read; IndexMismatch
         where today's encoder is not the one the index was made with, IndexDamaged where a file of
@@ -165,7 +167,7 @@ class Searcher:
         mode: Mode = "hybrid",
         *,
         where: str | None = None,
-        rerank: str | None = None,
+        rerank: str | PairScorer | None = None,
         min_score: float = 0.0,
         group: Group = "passage",
     ) -> Answer:
@@ -182,7 +184,7 @@ class Searcher:
         mode: Mode = "hybrid",
         *,
         where: str | None = None,
-        rerank: str | None = None,
+        rerank: str | PairScorer | None = None,
         min_score: float = 0.0,
         group: Group = "passage",
     ) -> list[list[Hit]]:
@@ -204,7 +206,7 @@ class Searcher:
         mode: Mode = "hybrid",
         *,
         where: str | None = None,
-        rerank: str | None = None,
+        rerank: str | PairScorer | None = None,
         min_score: float = 0.0,
         group: Group = "passage",
     ) -> list[Answer]:
@@ -274,7 +276,7 @@ class Searcher:
         mode: Mode = "hybrid",
         *,
         where: str | None = None,
-        rerank: str | None = None,
+        rerank: str | PairScorer | None = None,
     ) -> list[list[str]]:
         """Per query, the ids of the `k` documents with the best passages, best first.
 
@@ -390,17 +392,21 @@ class Searcher:
         return encoder
 
     def _read_ahead(
-        self, name: str | None, query: Query, k: int, mode: Mode, where: str | None
-    ) -> Remembered | None:
-        """The reranker of this name, once it has read what the query may find.
+        self, rerank: str | PairScorer, query: Query, k: int, mode: Mode, where: str | None
+    ) -> Remembered:
+        """The reranker, once it has read what the query may find.
 
         It reads outside of any transaction, because a writer's commit waits for the end of one; in
         the transaction that answers, only what a commit has brought in meanwhile is left to read.
         """
-        if name is None:
-            return None
         from .rerank import Remembered, candidates
 
+        reranker = Remembered(self._reranker(rerank) if isinstance(rerank, str) else rerank)
+        [found] = self._ask([query], k, mode, where, lambda ranking, _: candidates(ranking))
+        reranker.scores(query.text, [text for _, text in found])
+        return reranker
+
+    def _reranker(self, name: str) -> CrossEncoder:
         model = self._rerankers.get(name)
         if model is None:
             from ..index.encoder import CrossEncoder
@@ -409,10 +415,7 @@ class Searcher:
                 self._check_open()
                 model = self._rerankers.get(name) or CrossEncoder.load(name)
                 self._rerankers[name] = model
-        reranker = Remembered(model)
-        [found] = self._ask([query], k, mode, where, lambda ranking, _: candidates(ranking))
-        reranker.scores(query.text, [text for _, text in found])
-        return reranker
+        return model
 
     def _read(self, work: Callable[[Snapshot], T]) -> T:
         """`work` on one commit of the index, on a later one where a merge took a segment's file."""

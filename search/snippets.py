@@ -33,10 +33,11 @@ _APART = re.compile(rf"\s*\n\s*\n | \s*\n (?= {_ITEM} )", re.VERBOSE)
 
 _RULE = " #=-*~\t\n"  # what stands around the words of a heading
 
-# Below this share of the query's words, no sentence is chosen for its words alone.
-TELLING = 0.25
-# So many sentences of an answer are encoded at most: a tenth of a second on one core.
-MOST_ENCODED = 10
+# Below this share of the query's words, no sentence is chosen for its words alone. Above it,
+# vectors choose no better (benchmarks/sentences.py), and each sentence takes as long as a query.
+TELLING = 0.1
+# So many sentences of an answer are encoded at most.
+MOST_ENCODED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Snippets:
     """Of each text, the words that match and the sentence that answers best.
 
     Sentences are scored as passages are, by `fuse`: the share of the query's weight that their
-    words have, and, where no sentence of a text has a quarter of it, the cosine to the query. The
+    words have, and, where no sentence of a text has a tenth of it, the cosine to the query. The
     first is taken of equals; a heading, or what has neither letter nor digit, only where there is
     nothing else.
     """

@@ -38,8 +38,17 @@ def documents(records: Iterable[Record], file_id: str) -> Iterator[Document | Sk
 
 
 def _document(record: Mapping[str, Any], file_id: str, line: int) -> Document:
+    id, title, text, metadata = values_of(record)
+    return Document(f"{file_id}#{id or line}", title, text, metadata, line=line, lined=False)
+
+
+def values_of(record: Mapping[str, Any]) -> tuple[str, str, str, dict[str, Json]]:
+    """(id, title, text, metadata) of a record; the id is empty where it has none.
+
+    Raises ValueError where a value is nested too deep.
+    """
     values = {clean(str(name)): value for name, value in record.items()}
-    identity = _take(values, IDS, (str, int)) or line
+    identity = _take(values, IDS, (str, int))
     title = _take(values, TITLES, (str,))
     text = _take(values, TEXTS, (str,))
     # What clsearch itself takes as a record has its metadata in one value of that name.
@@ -49,9 +58,8 @@ def _document(record: Mapping[str, Any], file_id: str, line: int) -> Document:
     metadata = {name: plain(value) for name, value in values.items()}
     if text is None:
         text = "\n".join(f"{name}: {_shown(value)}" for name, value in metadata.items() if value)
-    document_id = f"{file_id}#{clean(str(identity)).strip()}"
-    title = clean(" ".join((title or "").split()))
-    return Document(document_id, title, clean(text), metadata, line=line, lined=False)
+    id = clean(str(identity)).strip() if identity else ""
+    return id, clean(" ".join((title or "").split())), clean(text), metadata
 
 
 def _take(values: dict[str, Any], names: tuple[str, ...], types: tuple[type, ...]) -> Any:

@@ -1,9 +1,9 @@
 """The passage ids of a segment, by the places of their vectors."""
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
+
+from ..once import once
 
 
 class Ids:
@@ -17,7 +17,7 @@ class Ids:
         # They ascend, so none is missing where the last is as far from the first as there are.
         self._all_in_a_row = bool(count) and int(mapped[-1]) - self._first == count - 1
 
-    @cached_property
+    @once
     def all(self) -> NDArray[np.int64]:
         """All ids `[n]`, in memory."""
         return np.array(self._mapped, np.int64)

@@ -88,7 +88,7 @@ class Making(Told):
     "/v1/indexes/{name}/facets",
     summary="List values that many documents share",
     response_model=FacetsAnswer,
-    responses=error_responses(*ALWAYS, 404),
+    responses=error_responses(*ALWAYS, 404, 422),
 )
 async def get_facets(request: Request, name: str) -> Response:
     """The folders and the metadata keys, each with its most frequent values."""
@@ -110,7 +110,7 @@ async def get_facets(request: Request, name: str) -> Response:
     summary="See the passages in two dimensions",
     response_model=MapAnswer,
     responses={
-        **error_responses(*ALWAYS, 404),
+        **error_responses(*ALWAYS, 404, 422),
         202: {"model": Making, "description": "It is being made."},
         304: {"description": "It is the one of the ETag that was sent."},
     },

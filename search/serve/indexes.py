@@ -74,14 +74,18 @@ class Served:
 
     @property
     def searcher(self) -> Searcher:
-        """The index, open for reading; without an encoder where that cannot be loaded."""
+        """The index, open for reading and warm; by words alone where its encoder cannot be loaded.
+
+        A query by vectors then says why.
+        """
         with self._lock:
             if self._open is None:
                 try:
-                    encoder = self.encoder
+                    searcher = Searcher.open(self.path, self.encoder)
+                    searcher.warm()
                 except (IndexMismatch, ModelError):
-                    encoder = None  # words still find; a query by vectors says what is wrong
-                self._open = Searcher.open(self.path, encoder)
+                    searcher = Searcher.open(self.path)
+                self._open = searcher
             return self._open
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BeforeValidator, Field
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 router = APIRouter(tags=["models"])
+
+Vector: TypeAlias = list[float] | str
+Encoded: TypeAlias = tuple[list[Vector], int]
 
 # So many texts are encoded before it is asked whether anyone waits for them.
 SLICE = 64
@@ -104,22 +107,35 @@ async def embeddings(request: Request, asked: EmbeddingsRequest) -> Response:
     if not 1 <= len(texts) <= most:
         raise UsageError(f"input has {len(texts)} texts: send 1 to {most}")
     run = backend.encodings.run
-    name, encoder = await run(request, lambda: encoder_of(backend, asked.model))
-    dimension = encoder.alone.dimension
-    if asked.dimensions is not None and asked.dimensions > dimension:
-        raise UsageError(f"dimensions is {asked.dimensions}: vectors of {name!r} have {dimension}")
-    data: list[dict[str, Any]] = []
-    tokens = 0
-    for start in range(0, len(texts), SLICE):
-        some = texts[start : start + SLICE]
-        vectors, count = await run(request, partial(_encoded, encoder, some, asked))
-        data += vectors
+
+    def begun() -> tuple[str, BatchingEncoder, Encoded]:
+        name, encoder = encoder_of(backend, asked.model)
+        known = encoder.alone.dimension
+        if asked.dimensions is not None and asked.dimensions > known:
+            raise UsageError(f"dimensions is {asked.dimensions}: vectors of {name!r} have {known}")
+        return name, encoder, _encoded(encoder, texts[:SLICE], asked)
+
+    name, encoder, (told, tokens) = await run(request, begun)
+    for start in range(SLICE, len(texts), SLICE):
+        some = partial(_encoded, encoder, texts[start : start + SLICE], asked)
+        more, count = await run(request, some)
+        told += more
         tokens += count
-    for index, one in enumerate(data):
-        one["index"] = index
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    answer = {"object": "list", "data": data, "model": name, "usage": usage}
-    return await run(request, lambda: as_json(answer))
+
+    def answer() -> Response:
+        return as_json(
+            {
+                "object": "list",
+                "data": [
+                    {"object": "embedding", "index": index, "embedding": one}
+                    for index, one in enumerate(told)
+                ],
+                "model": name,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )
+
+    return answer() if len(texts) <= SLICE else await run(request, answer)
 
 
 def encoder_of(backend: Backend, model: str | None) -> tuple[str, BatchingEncoder]:
@@ -139,10 +155,8 @@ def encoder_of(backend: Backend, model: str | None) -> tuple[str, BatchingEncode
     return name, known[name].encoder
 
 
-def _encoded(
-    encoder: BatchingEncoder, texts: Sequence[str], asked: EmbeddingsRequest
-) -> tuple[list[dict[str, Any]], int]:
-    """The vectors as they are sent, and how many tokens the texts have."""
+def _encoded(encoder: BatchingEncoder, texts: Sequence[str], asked: EmbeddingsRequest) -> Encoded:
+    """The vectors of some texts as they are sent, and how many tokens they have."""
     import numpy as np
 
     if asked.input_type == "query":
@@ -154,15 +168,14 @@ def _encoded(
         vectors = vectors[:, : asked.dimensions]
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     tokens = sum(len(encoder.alone.token_spans(text)) for text in texts)
-    told = _base64(vectors) if asked.encoding_format == "base64" else _numbers(vectors)
-    return [{"object": "embedding", "embedding": one} for one in told], tokens
+    return _base64(vectors) if asked.encoding_format == "base64" else _numbers(vectors), tokens
 
 
-def _base64(vectors: NDArray[np.float32]) -> list[str]:
+def _base64(vectors: NDArray[np.float32]) -> list[Vector]:
     return [base64.b64encode(vector.astype("<f4").tobytes()).decode() for vector in vectors]
 
 
-def _numbers(vectors: NDArray[np.float32]) -> list[list[float]]:
+def _numbers(vectors: NDArray[np.float32]) -> list[Vector]:
     """To 8 decimals, as `clsearch embed` prints them."""
-    rounded: list[list[float]] = vectors.astype("f8").round(8).tolist()
+    rounded: list[Vector] = vectors.astype("f8").round(8).tolist()
     return rounded

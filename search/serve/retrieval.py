@@ -86,7 +86,8 @@ async def search(request: Request, asked: SearchRequest) -> Response:
     served = backend.indexes.get(asked.index)
     texts = _texts(asked, backend)
     check_k(asked.k, backend)
-    rerank = _reranker(asked, backend)
+    if asked.rerank and backend.settings.rerank is None:
+        raise UsageError("this server has no reranker: start it with --rerank MODEL")
 
     def answered(searcher: Searcher) -> list[list[dict[str, Any]]]:
         answers = searcher.answer_many(
@@ -94,7 +95,7 @@ async def search(request: Request, asked: SearchRequest) -> Response:
             asked.k,
             asked.mode,
             where=asked.where,
-            rerank=rerank,
+            rerank=backend.reranker() if asked.rerank else None,
             min_score=asked.min_score,
             group=asked.group,
         )
@@ -181,9 +182,3 @@ def _texts(asked: SearchRequest, backend: Backend) -> list[str]:
     if longest > limits.query_chars:
         raise UsageError(f"a query has {longest} characters: give at most {limits.query_chars}")
     return texts
-
-
-def _reranker(asked: SearchRequest, backend: Backend) -> str | None:
-    if asked.rerank and backend.settings.rerank is None:
-        raise UsageError("this server has no reranker: start it with --rerank MODEL")
-    return backend.settings.rerank if asked.rerank else None

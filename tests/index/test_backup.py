@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -166,7 +167,13 @@ backup.back_up(sys.argv[1], sys.argv[2])
 
 
 @pytest.mark.parametrize(
-    "at", ["backup.copy_commit", "backup._copy_segment", "backup.check", "destination.sync_folder"]
+    "at",
+    [
+        "backup.copy_commit",
+        "backup._copy_segment",
+        "backup.check_documents",
+        "destination.sync_folder",
+    ],
 )
 def test_killed_it_leaves_nothing_that_looks_like_a_backup(
     index: Path, tmp_path: Path, at: str
@@ -242,6 +249,29 @@ def test_what_is_damaged_is_not_copied(index: Path, tmp_path: Path, damaged: str
         restore(tmp_path / "kept", tmp_path / "restored")
     assert not (tmp_path / "restored").exists()
     assert partial(tmp_path) == []
+
+
+def test_a_damaged_document_is_not_backed_up(index: Path, tmp_path: Path) -> None:
+    data = (index / DATABASE).read_bytes()
+    (index / DATABASE).write_bytes(data.replace(b"is stone 2", b"is stone 3"))
+    with pytest.raises(IndexDamaged, match=r"document '2': what is stored is not what was read"):
+        back_up(index, tmp_path / "kept")
+    assert partial(tmp_path) == []
+
+
+def test_what_can_be_made_again_is_mended_in_the_backup(
+    index: Path, tmp_path: Path, encoder: WordsEncoder
+) -> None:
+    """Damage to the full text is found by a restore, and need not keep anyone from a backup."""
+    with sqlite3.connect(index / DATABASE) as connection:
+        connection.execute("DELETE FROM passages_terms WHERE term = 'flint'")
+    back_up(index, tmp_path / "kept")
+    with pytest.raises(IndexDamaged, match=r"clsearch check --repair`, as a backup can be"):
+        restore(tmp_path / "kept", tmp_path / "restored")
+    with Index.open(tmp_path / "kept", encoder=encoder) as opened:
+        opened.repair()
+    restore(tmp_path / "kept", tmp_path / "restored")
+    assert check(tmp_path / "restored") == ()
 
 
 def test_a_missing_segment_is_named(index: Path, tmp_path: Path) -> None:

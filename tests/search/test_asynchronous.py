@@ -21,6 +21,7 @@ METHODS = (
     "similar",
     "document",
     "rank_documents",
+    "warm",
 )
 MakeIndex = Callable[..., Path]
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clsearch.index.index import Index
+from clsearch.search import Searcher
 from serving import serving
 from words_encoder import WordsEncoder
 
@@ -78,6 +79,19 @@ def test_many_texts(path: Path, encoder: WordsEncoder) -> None:
         results = client.post("/v1/rerank", json=asked).json()["results"]
     expected = sorted(range(100), key=lambda n: -(n % 5))
     assert [one["index"] for one in results] == expected
+
+
+def test_a_search_asks_the_same_scorer(path: Path, encoder: WordsEncoder) -> None:
+    with Index.open(path, encoder=encoder) as index:
+        index.add({"id": text, "text": text} for text in ("jade stone", "edaj stone", "stone"))
+    scorer = Letters()
+    expected = Searcher.open(path, encoder).search("stone", rerank=scorer)
+    with serving(path, encoder, scorer=scorer, rerank="letters") as client:
+        plain = client.post("/v1/search", json={"query": "stone"}).json()["hits"]
+        reranked = client.post("/v1/search", json={"query": "stone", "rerank": True}).json()["hits"]
+    assert reranked == [hit.to_json() for hit in expected]
+    assert {"rerank"} <= set(reranked[0]["scores"])
+    assert all("rerank" not in hit["scores"] for hit in plain)
 
 
 @pytest.mark.parametrize(
