@@ -83,7 +83,8 @@ def main() -> None:
         enlarge(base, large, arguments.passages)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"XDG_RUNTIME_DIR": folder, "CI": "", "CLSEARCH_DAEMON": "auto"}
-        script = Path(folder) / "clsearch.py"
+        script = Path(folder) / "bin" / "clsearch"
+        script.parent.mkdir()
         script.write_text(SCRIPT)
         for index in (base, large):
             print(index)

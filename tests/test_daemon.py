@@ -30,7 +30,9 @@ DOCUMENTS = [
     {"id": "bread.md", "title": "Bread", "text": "# Bread\n\nFlour, water, salt and a night."},
     {"id": "red\x1b[2Jé.md", "title": "☂ 雨", "text": "Rain falls on the sea, 雨が降る。 " * 30},
 ]
-MAIN = "from clsearch.shell import main; main()"
+SHORT = "from clsearch.shell import main; main()"
+# On a machine that is busy with other tests, a process that is alive may take its time.
+MAIN = f"from clsearch import shell; shell.ACKNOWLEDGED = shell.ANSWERED = 60; {SHORT}"
 # Whoever cannot run the command must have been answered.
 ASK = f"import sys; sys.modules['clsearch.cli'] = None; {MAIN}"
 
@@ -294,7 +296,7 @@ def test_a_process_that_hangs_is_waited_for_once(
     background: int, index: Path, folder: Path
 ) -> None:
     os.kill(background, signal.SIGSTOP)
-    assert asked(index, MAIN, "sea").returncode == 0
+    assert asked(index, SHORT, "sea").returncode == 0
     assert not socket_of(folder, index).exists()
     os.kill(background, signal.SIGCONT)
     wait_for(lambda: not alive(background))
