@@ -5,15 +5,19 @@ A word that a text has not may have a neighbour there: "puncture" has "tyre", "d
 cost of encoding a sentence (benchmarks/sentences.py compares the sentences that are chosen).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..index import analysis
-from ..index.encoder.words import Words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..index.encoder.words import Words
 
 Span = tuple[int, int]
 
@@ -56,6 +60,8 @@ class Likeness:
         """
         if not self._terms or not texts:
             return [[{} for _ in spans] for spans in sentences]
+        import numpy as np
+
         every = np.concatenate(self._vectors)
         places = np.cumsum([0, *map(len, self._vectors)])
         found = []

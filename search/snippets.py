@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 from ..index import analysis
 from .likeness import Likeness
@@ -68,7 +69,8 @@ def snippets_of(
         for span, nearest in zip(own, like, strict=True):
             within = _within(found, span)
             shares.append(
-                sum(
+                # Rounded once: equals must not be parted by the order of their sums.
+                fsum(
                     weight if term in within else weight * nearest.get(term, 0.0)
                     for term, weight in weights.items()
                 )

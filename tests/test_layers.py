@@ -27,6 +27,7 @@ ROWS = (
         "index.batch",
         "search.bm25",
         "search.hit",
+        "search.likeness",
         "search.postings",
         "search.query",
         "search.times",

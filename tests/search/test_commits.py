@@ -15,7 +15,7 @@ from clsearch.index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment
-from clsearch.search import Mode, Searcher
+from clsearch.search import Mode, Searcher, hits
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 MakeIndex = Callable[..., Path]
@@ -53,39 +53,20 @@ def test_commits_are_seen(make_index: MakeIndex, encoder: Any) -> None:
     assert found() == ["c"]
 
 
-def test_sentences_are_compared_by_the_encoder_of_the_query(
-    make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Though another thread has brought in that of a re-encoded index meanwhile."""
-    searcher = Searcher.open(make_index({"a": "Iron is heavy. Jade is green."}), encoder)
-    encode, compared = encoder.encode_queries, []
-
-    def overtaken(texts: list[str]) -> Any:
-        searcher._encoder = type(encoder)(dimension=16)
-        return encode(texts)
-
-    monkeypatch.setattr(encoder, "encode_queries", overtaken)
-    monkeypatch.setattr(
-        encoder, "encode_passages", lambda texts: compared.append(texts) or encode(texts)
-    )
-    assert len(searcher.search("qwert", 1)) == 1
-    assert compared == [["Iron is heavy.", "Jade is green."]]
-
-
-def test_a_writer_commits_while_sentences_are_encoded(
+def test_a_writer_commits_while_snippets_are_made(
     make_index: MakeIndex, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the journal: no transaction is open then."""
     path = make_index({"a": "Iron is heavy. Jade is green."})
-    searcher, encode = Searcher.open(path, encoder), encoder.encode_passages
+    searcher, made = Searcher.open(path, encoder), hits.snippets_of
     monkeypatch.setattr("clsearch.index.store.connection.BUSY_SECONDS", 0.1)
 
-    def writing(texts: list[str]) -> Any:
-        monkeypatch.setattr(encoder, "encode_passages", encode)
+    def writing(*arguments: Any) -> Any:
+        monkeypatch.setattr(hits, "snippets_of", made)
         make_index({"b": "basalt"})
-        return encode(texts)
+        return made(*arguments)
 
-    monkeypatch.setattr(encoder, "encode_passages", writing)
+    monkeypatch.setattr(hits, "snippets_of", writing)
     answer = searcher.answer("qwert", 1)
     assert [hit.document for hit in answer.hits] == ["a"]
     assert {"terms", "segments", "times_ms"} < set(answer.explanation)

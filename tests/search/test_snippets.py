@@ -2,18 +2,20 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from clsearch.index import analysis
+from clsearch.index.encoder import Encoder
+from clsearch.index.encoder.words import Words
+from clsearch.search.likeness import Likeness
 from clsearch.search.query import plain
-from clsearch.search.snippets import MOST_ENCODED, Snippet, Snippets, sentences
+from clsearch.search.snippets import Snippet, sentences, snippets_of
 
 anything = st.text(st.characters(), max_size=60)
 SHAPES = [
@@ -32,37 +34,29 @@ SHAPES = [
 shaped = st.lists(st.sampled_from(SHAPES), max_size=40).map("".join)
 
 
-class Nearness:
-    """Cosines by the words of a sentence, 0 else; remembers what it was asked."""
+class Alike:
+    """Words of two numbers each: a word is as like another as their cosine says."""
 
-    def __init__(self, **cosines: float) -> None:
-        self.cosines = cosines
+    def __init__(self, **degrees: float) -> None:
+        """Of each word known, where it points, in degrees; others are like nothing."""
+        self.degrees = degrees
         self.asked: list[list[str]] = []
 
-    def __call__(self, texts: list[str]) -> NDArray[np.float32]:
-        self.asked.append(texts)
-        words = [re.findall(r"\w+", text) for text in texts]
-        found = [max(self.cosines.get(word, 0.0) for word in of_one) for of_one in words]
-        return np.array(found, np.float32)
-
-
-def snippets(
-    passages: Sequence[tuple[str, Collection[str]]],
-    weights: Mapping[str, float],
-    whole: Collection[str],
-    nearness: Nearness | None,
-) -> list[Snippet]:
-    """As a search makes them: what words leave undecided is encoded, all of it at once."""
-    made = Snippets(passages, weights, whole)
-    if nearness is None or not made.undecided:
-        return made.by_words()
-    return made.by_both(nearness(made.undecided).tolist())
+    def word_vectors(self, texts: Sequence[str]) -> list[Words]:
+        self.asked.append(list(texts))
+        found = []
+        for text in texts:
+            parts = list(re.finditer(r"\w+", text))
+            angles = [np.radians(self.degrees.get(part[0].lower(), np.nan)) for part in parts]
+            vectors = np.nan_to_num(np.array([np.cos(angles), np.sin(angles)], np.float32).T)
+            found.append(Words([part.span() for part in parts], vectors.reshape(-1, 2)))
+        return found
 
 
 def of(query: str, text: str) -> Snippet:
     """The snippet of one text, by words alone."""
     asked = plain(query)
-    return snippets([(text, ())], dict.fromkeys(asked.terms, 1.0), asked.whole, None)[0]
+    return snippets_of([(text, ())], dict.fromkeys(asked.terms, 1.0), asked.whole)[0]
 
 
 def marked(query: str, text: str) -> list[str]:
@@ -73,11 +67,12 @@ def marked(query: str, text: str) -> list[str]:
 def answers(
     text: str,
     weights: Mapping[str, float],
-    nearness: Nearness | None = None,
+    alike: Alike | None = None,
     headings: tuple[str, ...] = (),
 ) -> str:
     """The sentence that is chosen."""
-    (snippet,) = snippets([(text, headings)], weights, (), nearness)
+    likeness = Likeness(" ".join(weights), weights, alike) if alike else None
+    (snippet,) = snippets_of([(text, headings)], weights, (), likeness)
     return text[slice(*snippet.sentence)]
 
 
@@ -138,10 +133,10 @@ def test_a_lone_character_begins_a_decomposed_word() -> None:
 def test_each_text_has_its_own() -> None:
     """In their order."""
     texts = ["a1 b1", "c1", "", "b1"]
-    found = snippets([(text, ()) for text in texts], {"b1": 1.0}, (), None)
+    found = snippets_of([(text, ()) for text in texts], {"b1": 1.0}, ())
     assert [snippet.marks for snippet in found] == [((3, 5),), (), (), ((0, 2),)]
     assert [snippet.sentence for snippet in found] == [(0, 5), (0, 2), (0, 0), (0, 2)]
-    assert snippets([], {"b1": 1.0}, (), None) == []
+    assert snippets_of([], {"b1": 1.0}, ()) == []
 
 
 @given(anything | shaped, anything)
@@ -245,61 +240,61 @@ def test_headings_and_rules_answer_nothing() -> None:
     assert answers("***", {}, headings=("",)) == "***"
 
 
-def test_vectors_choose_where_words_do_not_tell() -> None:
-    """What is near is asked of all sentences together, without headings."""
-    text = "# Sea\n\nIt is wet. High water follows. The end."
-    nearness = Nearness(water=0.5, end=0.25)
-    assert answers(text, {"tide": 1.0}, nearness, ("Sea",)) == "High water follows."
-    assert nearness.asked == [["It is wet.", "High water follows.", "The end."]]
+def test_what_is_like_a_word_counts_where_the_word_is_missing() -> None:
+    """As much as the square of the cosine: 0.75 at 30 degrees, 0.25 at 60."""
+    alike = Alike(moon=0, sun=90, satellite=30, star=60)
+    text = "# Sea\n\nIt is wet. A star. The satellite. The end."
+    assert answers(text, {"moon": 1.0}, alike, ("Sea",)) == "The satellite."
+    assert answers(text + " The moon.", {"moon": 1.0}, alike, ("Sea",)) == "The moon."
+    # 0.25 of the moon and 0.75 of the sun beside 0.75 of the moon and 0.25 of the sun.
+    assert answers(text, {"moon": 1.0, "sun": 1.5}, alike, ("Sea",)) == "A star."
+    assert answers(text, {"moon": 1.5, "sun": 1.0}, alike, ("Sea",)) == "The satellite."
 
 
-def test_vectors_are_not_asked_where_words_tell_or_nothing_is_to_choose() -> None:
-    """A quarter of the query's weight in one sentence; a text of one sentence; no text."""
-    nearness = Nearness(water=1.0)
-    weights = {"tide": 1.0, "a1": 1.0, "b1": 1.0, "c1": 1.0}
-    assert answers("The water. The tide.", weights, nearness) == "The tide."
-    assert answers("Only the water.", weights, nearness) == "Only the water."
-    assert answers("", weights, nearness) == ""
-    assert nearness.asked == []
-    assert answers("The water. The tide.", {**weights, "d1": 1.0}, nearness) == "The water."
-    assert nearness.asked == [["The tide.", "The water."]]
+def test_the_nearest_word_of_a_sentence_counts_once() -> None:
+    """Two that are a little like it are no more than one; what points away is nothing."""
+    alike = Alike(moon=0, satellite=30, star=60, away=170)
+    assert answers("A star, star, star. One satellite.", {"moon": 1.0}, alike) == "One satellite."
+    assert answers("Away. The end.", {"moon": 1.0}, alike) == "Away."  # 0.97, but of the opposite
+    assert answers("The end. Away.", {"moon": 1.0}, alike) == "The end."
 
 
-def test_words_and_vectors_are_fused() -> None:
-    """As passages are: half the cosine, half the share times the best share, here 1/5.
+def test_a_term_of_several_tokens_is_as_near_as_they_are_on_average(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`moonlight` is cut in two: 1 and 0.25 make 0.625, less than 0.75 and 0.75."""
+    alike = Alike(moon=0, light=60, star=30, both=30)
+    vectors = alike.word_vectors
 
-    One fifth of the words adds 1/50, as much as a cosine that is 1/25 more.
-    """
-    weights = {"tide": 1.0, "a1": 1.0, "b1": 1.0, "c1": 1.0, "d1": 1.0}
-    text = "The water. The tide."
-    assert answers(text, weights, Nearness(water=0.5, tide=0.4609375)) == "The tide."
-    assert answers(text, weights, Nearness(water=0.5, tide=0.453125)) == "The water."
+    def cut(texts: Sequence[str]) -> list[Words]:
+        if list(texts) != ["moonlight"]:
+            return vectors(texts)
+        return [Words([(0, 4), (4, 9)], vectors(["moon light"])[0].vectors)]
+
+    monkeypatch.setattr(alike, "word_vectors", cut)
+    assert answers("The moon. The both.", {"moonlight": 1.0}, alike) == "The both."
 
 
-def test_how_many_sentences_are_encoded() -> None:
-    """MOST_ENCODED in one call: those of the first texts, whichever of them need it."""
-    nearness = Nearness(near=1.0)
-    texts = [
-        "One1. One2. One3. The near.",
-        "The tide. And more.",
-        "Two1. Two2. Two3. Two4. Two5. The near.",
-        "Three1. The near.",
-    ]
-    assert MOST_ENCODED == 10
-    found = snippets([(text, ()) for text in texts], {"tide": 1.0}, (), nearness)
+def test_all_passages_are_asked_for_at_once() -> None:
+    """And the query before them; nothing where it has no term that counts."""
+    alike = Alike(moon=0, satellite=30)
+    texts = ["The sea. One satellite.", "", "Alone."]
+    likeness = Likeness("the moon", {"moon": 1.0}, alike)
+    found = snippets_of([(text, ()) for text in texts], {"moon": 1.0}, (), likeness)
     chosen = [text[slice(*one.sentence)] for text, one in zip(texts, found, strict=True)]
-    assert chosen == ["The near.", "The tide.", "The near.", "Three1."]
-    assert [len(asked) for asked in nearness.asked] == [10]
+    assert chosen == ["One satellite.", "", "Alone."]
+    assert alike.asked == [["the moon"], texts]
+    assert answers("The sea. One satellite.", {"nowhere": 1.0}, Alike(moon=0)) == "The sea."
 
 
-def test_of_a_long_text_the_sentences_with_words_are_encoded_first() -> None:
-    """Then those that come first."""
-    nearness = Nearness(Say10=0.5, tide=0.6)
-    says = [f"Say{number} it." for number in range(1, 30)]
-    weights = {"tide": 1.0, "a1": 1.0, "b1": 1.0, "c1": 1.0, "d1": 1.0}
-    assert answers(" ".join([*says, "The tide turns."]), weights, nearness) == "The tide turns."
-    assert nearness.asked == [["The tide turns.", *says[:9]]]
-    assert answers(" ".join(says), weights, nearness) == "Say10 it."
+def test_the_model_knows_what_is_alike() -> None:
+    """The embedded one, whose words were never asked to be compared."""
+    encoder = Encoder.load()
+    text = "Ring the bell in the hall. The physician sees patients at noon. Bring your own bread."
+    weights = {"doctor": 5.0}
+    likeness = Likeness("which doctor", weights, encoder)
+    (snippet,) = snippets_of([(text, ())], weights, (), likeness)
+    assert text[slice(*snippet.sentence)] == "The physician sees patients at noon."
 
 
 def test_a_long_row_of_initials_takes_no_time() -> None:
@@ -313,5 +308,5 @@ def test_of_equal_sentences_the_first_is_chosen_whatever_the_order_of_a_set() ->
         one, *three = (f"{letter}ozu" for letter in letters)
         weights = dict(zip([one, *three], (0.6, 0.1, 0.2, 0.3), strict=True))
         text = f"{one.title()}. {' '.join(three).capitalize()}."
-        [snippet] = Snippets([(text, ())], weights, ()).by_words()
+        [snippet] = snippets_of([(text, ())], weights, ())
         assert text[slice(*snippet.sentence)] == f"{one.title()}."
