@@ -93,17 +93,27 @@ def ask(index: str, question: list[str]) -> int | None:
         if pieces is None:
             return None
         printed, code = pieces
+    except Exception:  # whatever it is, the answer is found here
+        return None
+    except KeyboardInterrupt:
+        return interrupted()
+    try:
         for stream, text in printed:
             while text:
                 text = text[os.write(stream, text) :]
     except BrokenPipeError:  # `clsearch search … | head`
         return 1
-    except Exception:  # whatever it is, the answer is found here
+    except OSError:  # the command says in words what is wrong with a stream
         return None
     except KeyboardInterrupt:
-        os.write(2, b"\nclsearch: stopped; what was committed stays\n")
-        return INTERRUPTED
+        return interrupted()
     return code
+
+
+def interrupted() -> int:
+    """Say what `cli` says of Ctrl-C, and its exit code."""
+    os.write(2, b"\nclsearch: stopped; what was committed stays\n")
+    return INTERRUPTED
 
 
 def replied(index: str, question: list[str]) -> bytes | None:

@@ -629,3 +629,13 @@ def test_a_reader_that_is_gone(background: int, index: Path) -> None:
         return done.returncode
 
     assert code() == code("--daemon", "off")
+
+
+def test_a_socket_that_breaks_is_no_reader_that_is_gone(
+    impostor: socket.socket, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who listened has ended before it was asked: the command answers."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    monkeypatch.setattr(runtime, "connect", lambda *_: ours)
+    assert shell.ask(str(index), ["", "sea"]) is None
