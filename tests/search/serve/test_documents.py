@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clsearch.index.errors import IndexLocked
+from clsearch.index.errors import IndexLocked, ModelError
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Document
@@ -25,7 +25,10 @@ from words_encoder import WordsEncoder
 
 
 class Waiting(WordsEncoder):
-    """An encoder that takes its time with documents that say "slow", until it is told to go on."""
+    """An encoder that takes its time with documents that say "slow", until it is told to go on.
+
+    What says "poison" has no vector.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +39,8 @@ class Waiting(WordsEncoder):
         if any("slow" in text for text in texts):
             self.reached.set()
             assert self.go_on.wait(30)
+        if any("poison" in text for text in texts):
+            raise ModelError("the model gives no direction")
         return super().encode_passages(texts)
 
 
@@ -259,6 +264,25 @@ def test_what_nobody_waits_for_is_not_written(path: Path, encoder: Waiting, writ
     assert kept.result()
     with Snapshot.open(path) as snapshot:
         assert snapshot.document_ids() == ["iron", "kept", "slow"]
+
+
+def test_a_document_without_a_vector_fails_alone(
+    path: Path, encoder: Waiting, writer: Writer
+) -> None:
+    """What waits with it is written."""
+    slow = writer.put([Document("slow", "", "slow")])
+    assert encoder.reached.wait(30)
+    before = writer.put([Document("a", "", "jade")])
+    poison = writer.put([Document("b", "", "basalt"), Document("c", "", "poison")])
+    after = writer.put([Document("d", "", "amber")])
+    encoder.go_on.set()
+    writer.close()
+    for done, id in ((slow, "slow"), (before, "a"), (after, "d")):
+        assert [(put.document, put.result) for put in done.result()] == [(id, "created")]
+    assert isinstance(poison.exception(), ModelError)
+    with Snapshot.open(path) as snapshot:
+        assert {"slow", "a", "d"} <= set(snapshot.document_ids())
+        assert snapshot.document("c") is None
 
 
 def test_a_write_that_fails_says_so_to_each_and_the_next_is_tried(
