@@ -341,8 +341,12 @@ def too_much_is_asked(scene: Scene) -> bool:
         {"query": "jade " * limits.query_chars},
         {"queries": ["jade"] * (limits.queries + 1)},
         {"query": "jade", "k": limits.k + 1},
+        {"query": "jade", "where": "lang = 'en'" + " or lang = 'en'" * (limits.where_chars // 15)},
     ]
     answers = [scene.ask("POST", "/v1/search", [JSON], as_body(**one)) for one in asks]
+    answers.append(
+        scene.ask("POST", "/v1/similar", [JSON], as_body(document="a", where=asks[-1]["where"]))
+    )
     answers.append(
         scene.ask("POST", "/v1/embeddings", [JSON], as_body(input=["a"] * (limits.inputs + 1)))
     )
@@ -371,6 +375,7 @@ def without(target: Any, name: str, instead: Any = nothing) -> Callable[[Scene],
 
 def unlimited(scene: Scene) -> None:
     limits = Limits(query_chars=UNLIMITED, queries=UNLIMITED, k=UNLIMITED, inputs=UNLIMITED)
+    limits = replace(limits, where_chars=UNLIMITED)
     scene.settings = replace(scene.settings, limits=limits)
 
 
