@@ -151,6 +151,36 @@ def test_many_lines_are_committed_in_slices(
         assert snapshot.counts().documents == 36
 
 
+def test_lines_are_read_where_the_server_does_not_wait_for_it(
+    path: Path, encoder: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event loop answers all others meanwhile."""
+    from clsearch.search.serve import documents
+
+    threads = []
+    read = documents._read
+
+    def watched(number: int, text: bytes) -> Any:
+        threads.append(threading.current_thread().name)
+        return read(number, text)
+
+    monkeypatch.setattr(documents, "_read", watched)
+    monkeypatch.setattr(documents, "SLICE_DOCUMENTS", 1)
+    with serving(path, encoder) as client:
+        client.post("/v1/documents", **lines('{"id": "a", "text": "x"}', "no json"))
+    assert len(threads) == 2
+    assert all(name.startswith("clsearch") for name in threads)
+
+
+def test_lines_that_are_no_documents_are_answered_without_a_write(
+    path: Path, encoder: Waiting
+) -> None:
+    with serving(path, encoder) as client, Index.open(path, encoder=encoder):
+        answer = client.post("/v1/documents", **lines("no json", "[]"))
+    assert answer.status_code == 200
+    assert [json.loads(line)["line"] for line in answer.text.splitlines()] == [1, 2]
+
+
 def test_a_body_without_lines_is_refused(path: Path, encoder: Waiting) -> None:
     with serving(path, encoder) as client:
         answer = client.post("/v1/documents", **lines("", " "))
