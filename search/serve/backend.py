@@ -51,7 +51,8 @@ class Backend:
         self.encodings = Workers(ENCODING)
         self.writers = Writers(indexes)
         self.maps = Maps()
-        self.facets: dict[str, Facets] = {}  # by index, of the last commit that was asked for
+        # By index, of the last commit that was asked for: its key, as of `maps.key_of`.
+        self.facets: dict[str, tuple[str, Facets]] = {}
         self.ready = False
         self.problems: dict[str, str] = {}
         self._load = load

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import stat
 import time
 from collections import Counter
@@ -359,6 +360,26 @@ def test_facets_follow_the_index(
     after = server.get("/v1/indexes/notes/facets").json()
     assert after["generation"] > before["generation"]
     assert after["documents"] == 31
+
+
+def test_facets_are_those_of_the_index_that_is_there_now(
+    made: Callable[..., Path], client: Callable[[Path], TestClient]
+) -> None:
+    """Another index at the same path, with as many commits."""
+
+    def values() -> list[str]:
+        [facet] = server.get("/v1/indexes/notes/facets").json()["facets"]
+        return [value["value"] for value in facet["values"]]
+
+    def documents(lang: str) -> list[dict[str, Any]]:
+        return [{"id": f"{n}", "metadata": {"lang": lang if n else "la"}} for n in range(4)]
+
+    path = made(documents("en"))
+    server = client(path)
+    assert values() == ["en"]
+    shutil.rmtree(path)
+    assert made(documents("de")) == path
+    assert values() == ["de"]
 
 
 FILES = {
