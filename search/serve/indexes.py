@@ -37,7 +37,7 @@ def load_encoder(model: str, pooling: str | None) -> EncoderLike:
 class Encoders:
     """One encoder for each fingerprint, as long as an index is read with it."""
 
-    def __init__(self, load: Load, batched: Callable[[str, int], None]) -> None:
+    def __init__(self, load: Load, batched: Callable[[int], None]) -> None:
         """`batched` is told of each batch, as by a `BatchingEncoder`."""
         self._load = load
         self._batched = batched
@@ -145,7 +145,7 @@ class Indexes:
         self,
         paths: Sequence[Path],
         load: Load = load_encoder,
-        batched: Callable[[str, int], None] = lambda kind, texts: None,
+        batched: Callable[[int], None] = lambda texts: None,
     ) -> None:
         """Of the folders `paths`; errors as of `Searcher.open`."""
         encoders = Encoders(load, batched)

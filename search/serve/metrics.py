@@ -45,8 +45,7 @@ class Metrics:
         )
         self._batches = Histogram(
             "clsearch_batch_texts",
-            "Texts that were encoded together, of requests for vectors of queries or documents.",
-            ("kind",),
+            "Queries that were encoded together.",
             buckets=TEXTS,
             registry=self.registry,
         )
@@ -57,9 +56,9 @@ class Metrics:
         for stage, ms in times_ms.items():
             self._stages.labels(stage).observe(ms / 1000)
 
-    def encoded(self, kind: str, texts: int) -> None:
+    def encoded(self, texts: int) -> None:
         """Count texts that went through an encoder together."""
-        self._batches.labels(kind).observe(texts)
+        self._batches.observe(texts)
 
     def requested(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answer."""
