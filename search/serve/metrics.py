@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from ...index.errors import ClsearchError
 from .guard import App, Message, Receive, Scope, Send
 from .indexes import Served
+from .maps import key_of
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -109,7 +110,7 @@ class _Now:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._held: dict[str, tuple[int, dict[str, int]]] = {}
+        self._held: dict[str, tuple[str, dict[str, int]]] = {}
 
     def collect(self) -> Iterable[Metric]:
         backend = self._backend
@@ -136,11 +137,12 @@ class _Now:
             yield family
 
     def _counted(self, served: Served) -> dict[str, int]:
-        """What an index holds; empty where it cannot be read. Counted once for each generation."""
+        """What an index holds; empty where it cannot be read. Counted once for each commit."""
         try:
             with served.snapshot() as snapshot:
-                generation, held = self._held.get(served.name, (-1, {}))
-                if generation != snapshot.generation:
+                commit = key_of(snapshot)
+                key, held = self._held.get(served.name, ("", {}))
+                if key != commit:
                     counts = snapshot.counts()
                     held = {
                         "documents": counts.documents,
@@ -149,7 +151,7 @@ class _Now:
                         "tombstones": counts.tombstones,
                         "generation": snapshot.generation,
                     }
-                    self._held[served.name] = snapshot.generation, held
+                    self._held[served.name] = commit, held
                 return held
         except ClsearchError:
             return {}

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -360,6 +361,26 @@ def test_facets_follow_the_index(
     after = server.get("/v1/indexes/notes/facets").json()
     assert after["generation"] > before["generation"]
     assert after["documents"] == 31
+
+
+def test_what_was_kept_is_read_once_while_a_map_is_made(
+    made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(in_folders())
+    go_on = threading.Event()
+    read: list[Path] = []
+    make, kept = maps._make, maps.kept
+    monkeypatch.setattr(maps, "_make", lambda index: (go_on.wait(30), make(index))[1])
+    monkeypatch.setattr(maps, "kept", lambda index: (read.append(index), kept(index))[1])
+    asked = maps.Maps()
+    for _ in range(3):
+        assert asked.get(path) == (None, False)
+    go_on.set()
+    asked.close()
+    made_map, current = asked.get(path)
+    assert current
+    assert made_map == kept(path)
+    assert read == [path]
 
 
 def test_facets_are_those_of_the_index_that_is_there_now(

@@ -1,5 +1,6 @@
 """GET /metrics, /healthz, /readyz."""
 
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -131,6 +132,18 @@ def test_an_index_whose_model_is_gone_is_searched_by_words(
     assert [hit["document"] for hit in lexical.json()["hits"]] == ["a"]
     assert hybrid.status_code == 500
     assert "/models" not in hybrid.text + str(problems)
+
+
+def test_an_index_that_took_the_place_of_another_is_counted(
+    path: Path, encoder: WordsEncoder
+) -> None:
+    """With as many commits."""
+    with serving(path, encoder) as client:
+        assert figures(client)["clsearch_index_documents", ("index",)] == 2
+        shutil.rmtree(path)
+        with Index.open(path, encoder=encoder) as index:
+            index.add([{"id": str(n), "text": f"stone {n}"} for n in range(5)])
+        assert figures(client)["clsearch_index_documents", ("index",)] == 5
 
 
 def test_a_model_that_comes_back_is_used(path: Path) -> None:
