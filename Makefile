@@ -16,12 +16,13 @@ COLLECTION ?= ../shared/eval/scifact
 demo: $(VENV)/demo.stamp
 	@$(BIN)/clsearch demo
 
-# mypy runs inside .venv, where the tree does not stand in for the installed package.
+# mypy runs inside .venv, where the tree does not stand in for the installed package. The tests of a
+# group stay together: the browser's fixture keeps an event loop running until its module ends.
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 # Everything that this machine can measure, in under 30 minutes: docs/benchmarks.md.
 bench: $(VENV)/bench.stamp

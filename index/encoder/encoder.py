@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -144,7 +144,8 @@ class Encoder:
         On a CPU where OpenVINO runs the model, it encodes queries from now on, in float32.
         """
         if self._quick is None and self._on_cpu():
-            with self._loading:
+            # Where OpenVINO fails on this machine, queries go through NumPy, as without it.
+            with self._loading, suppress(RuntimeError):
                 self._quick = quick(self._declared, self._files)
         self.encode_queries(["a"])
 

@@ -44,8 +44,10 @@ def create_app(
         try:
             yield
         finally:
-            await warming
-            await asyncio.to_thread(backend.close)
+            try:
+                await warming
+            finally:
+                await asyncio.to_thread(backend.close)
 
     app = FastAPI(
         title="clsearch",

@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from ...index.errors import ClsearchError
 from ..rerank import PairScorer
 from .errors import log_unexpected, problem_of
 from .facets import Facets
@@ -52,7 +51,8 @@ class Backend:
         self.encodings = Workers(ENCODING)
         self.writers = Writers(indexes)
         self.maps = Maps()
-        self.facets: dict[str, Facets] = {}  # by index, of the last commit that was asked for
+        # By index, of the last commit that was asked for: its key, as of `maps.key_of`.
+        self.facets: dict[str, tuple[str, Facets]] = {}
         self.ready = False
         self.problems: dict[str, str] = {}
         self._load = load
@@ -73,13 +73,13 @@ class Backend:
         for served in self.indexes:
             try:
                 served.read(lambda searcher: searcher.search(WARM_UP))
-            except ClsearchError as error:
+            except Exception as error:  # whatever it is, the server starts, and says so
                 log_unexpected(error)
                 self.problems[served.name] = problem_of(error).message
         if self.settings.rerank is not None:
             try:
                 self.reranker().scores(WARM_UP, [WARM_UP])
-            except ClsearchError as error:
+            except Exception as error:
                 log_unexpected(error)
                 self.problems["rerank"] = problem_of(error).message
         self.ready = True

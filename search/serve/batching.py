@@ -32,12 +32,11 @@ class BatchingEncoder:
     """
 
     def __init__(
-        self, encoder: EncoderLike, batched: Callable[[str, int], None] = lambda kind, texts: None
+        self, encoder: EncoderLike, batched: Callable[[int], None] = lambda texts: None
     ) -> None:
-        """`batched` is told of each batch: "query" or "document", and how many texts it has."""
+        """`batched` is told of each batch how many texts it has."""
         self.alone = encoder
-        self._queries = _Line(encoder.encode_queries, lambda n: batched("query", n))
-        self._passages = _Line(encoder.encode_passages, lambda n: batched("document", n))
+        self._queries = _Line(encoder.encode_queries, batched)
 
     @property
     def fingerprint(self) -> str:
@@ -57,10 +56,6 @@ class BatchingEncoder:
         """As the encoder's, float32 [n, d]."""
         return self._queries.encode(texts)
 
-    def encode_passages(self, texts: Sequence[str]) -> Vectors:
-        """As the encoder's, float32 [n, d]."""
-        return self._passages.encode(texts)
-
 
 class _Call:
     """Texts that wait for their vectors. Whoever waits is woken to find them, or to encode."""
@@ -74,7 +69,7 @@ class _Call:
 
 
 class _Line:
-    """Calls of one kind. One thread encodes, for itself and for those that wait behind it."""
+    """Calls. One thread encodes, for itself and for those that wait behind it."""
 
     def __init__(
         self, encode: Callable[[Sequence[str]], Vectors], batched: Callable[[int], None]

@@ -78,7 +78,7 @@ def check_host(head: Head, settings: Settings, accepted: frozenset[str]) -> None
     """
     host = head.one("host")
     if host is None:
-        raise Refused(Problem(400, "a request has one Host header", "host"))
+        raise Refused(Problem(400, "a request has one Host header: send it once", "host"))
     if host.lower() in accepted or _is_own_address(host, head, settings):
         return
     raise Refused(

@@ -1,7 +1,9 @@
 """How a connection is read: by uvicorn, with a limit to the time and the size of a request's head.
 
 uvicorn waits for ever for a head that has begun, and takes one of any size: a client that sends a
-byte a minute over each of many connections would hold them all. Bodies are the guard's.
+byte a minute over each of many connections would hold them all. Bodies are the guard's; what is
+left of one that it has refused is read and dropped, for as long as a head may take, so that the
+client gets to read the answer.
 """
 
 import asyncio
@@ -26,6 +28,8 @@ class Connection(HttpToolsProtocol):
 
     _waiting: asyncio.TimerHandle | None = None
     _received = 0
+    _in_body = False  # of a request whose head is there
+    _last = False  # the client asks for no other request after this one
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the head of the first request."""
@@ -39,11 +43,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Of the head, count the bytes, from the first of each request."""
-        between = self.cycle is None or self.cycle.response_complete
-        if between and self._waiting is None:
+        if self._answered and self._waiting is None:
             self._wait()
         super().data_received(data)
-        if self._waiting is not None:
+        if self._waiting is not None and not self._in_body:
             self._received += len(data)
             if self._received > HEAD_BYTES:
                 self._refuse(_LONG)
@@ -51,7 +54,28 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there: from here on the guard watches."""
         self._arrived()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._refuse(_LONG)
+            raise ValueError("the head is too long")  # so that the parser goes no further
         super().on_headers_complete()
+        self._in_body = True
+        self._last = not self.cycle.keep_alive
+        # Who is cut off while it still sends does not come to read why it was refused.
+        self.cycle.keep_alive = True
+
+    def on_message_complete(self) -> None:
+        """The body is there; if it was refused before that, its rest has been read and dropped."""
+        self._arrived()
+        self._in_body = False
+        if self._last:
+            self.cycle.keep_alive = False
+        super().on_message_complete()
+        if self._answered and self._last:
+            self.transport.close()
+        elif self._answered:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is answered as every other error is."""
@@ -61,6 +85,10 @@ class Connection(HttpToolsProtocol):
         self._received = 0
         self._waiting = self.loop.call_later(HEAD_SECONDS, self._refuse, _SLOW)
 
+    @property
+    def _answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
     def _arrived(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
@@ -69,6 +97,9 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, problem: Problem) -> None:
         self._arrived()
         if self.transport.is_closing():
+            return
+        if self._in_body and self._answered:  # more would be taken for the answer to what follows
+            self.transport.close()
             return
         length = {"content-length": str(len(problem.body)), "connection": "close"}
         head: dict[str, Any] = {**HEADERS, **problem.headers, **length}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -187,11 +189,14 @@ async def put_many(request: Request, index: Named = None) -> Response:
 
     async def written(some: Sequence[_Line]) -> bytes:
         documents = [line.document for line in some if line.document is not None]
-        puts = await result_of(request, writer.put(documents))
+        puts = await result_of(request, writer.put(documents)) if documents else []
         told = _answers(some, puts, served)
         return b"".join(json.dumps(one).encode() + b"\n" for one in told)
 
-    first = next(slices, None)
+    async def following() -> list[_Line] | None:
+        return await backend.encodings.run(request, partial(next, slices, None))
+
+    first = await following()
     if first is None:
         raise UsageError("the body has no line: send a JSON object a line, with id and text")
     begun = await written(first)  # what goes wrong here has a status of its own
@@ -199,7 +204,7 @@ async def put_many(request: Request, index: Named = None) -> Response:
     async def answered() -> AsyncIterator[bytes]:
         yield begun
         try:
-            for some in slices:
+            while some := await following():
                 try:
                     yield await written(some)
                 except ClsearchError as error:
@@ -231,7 +236,7 @@ def _slices(body: bytes) -> Iterator[list[_Line]]:
     """The lines that are not blank, some at a time."""
     some: list[_Line] = []
     characters = 0
-    for number, text in enumerate(body.split(b"\n"), start=1):
+    for number, text in enumerate(BytesIO(body), start=1):
         if not text.strip():
             continue
         line = _read(number, text)
@@ -249,7 +254,7 @@ def _read(number: int, text: bytes) -> _Line:
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"the line is no JSON: {error}") from error
+            raise UsageError(f"the line is no JSON ({error}): send it again, mended") from error
         return _Line(number, document_of(given), None)
     except UsageError as error:
         return _Line(number, None, _error(error))

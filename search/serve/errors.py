@@ -32,6 +32,7 @@ from ...index.errors import (
 logger = logging.getLogger("clsearch.serve")
 
 RETRY_AFTER = 1  # seconds
+LONGEST_KEY = 60
 
 _TYPES = {
     401: "authentication_error",
@@ -135,10 +136,12 @@ def problem_of(error: BaseException) -> Problem:
 def invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """Of a body that does not fit its schema, from pydantic's list of what is wrong with it.
 
-    The first three are told, by place and reason; what the client sent is not said back to it.
+    The first three are told, by place and reason; of what the client sent, the names of keys alone
+    are said back to it, up to LONGEST_KEY characters of each.
     """
     told = [
-        f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in errors[:3]
+        f"{'.'.join(str(part)[:LONGEST_KEY] for part in error['loc'])}: {error['msg']}"
+        for error in errors[:3]
     ]
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return Problem(422, "; ".join(told) + more, "invalid")

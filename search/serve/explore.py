@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from . import facets
 from .backend import as_json, backend_of
+from .maps import key_of
 from .shapes import ALWAYS, Told, error_responses
 
 router = APIRouter(tags=["explore"])
@@ -97,9 +98,11 @@ async def get_facets(request: Request, name: str) -> Response:
 
     def work() -> Response:
         with served.snapshot() as snapshot:
-            known = backend.facets.get(name)
-            if known is None or known.generation != snapshot.generation:
-                known = backend.facets[name] = facets.read(snapshot)
+            key = key_of(snapshot)
+            of, known = backend.facets.get(name, (None, None))
+            if known is None or of != key:
+                known = facets.read(snapshot)
+                backend.facets[name] = (key, known)
         return as_json({"index": name, **known.to_json()})
 
     return await backend.workers.run(request, work)

@@ -161,7 +161,7 @@ class _Answer:
         if self._started:
             return
         headers = problem.headers
-        if problem.status in (408, 413) or "transfer-encoding" in self.head.headers:
+        if problem.status == 408:
             headers = {**headers, "connection": "close"}  # how much is to come is not known
         await self.send_whole(problem.status, headers, problem.body)
 

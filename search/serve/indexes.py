@@ -16,6 +16,9 @@ from .batching import BatchingEncoder
 from .errors import IndexUnknown
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ...index.batch import EncoderLike
 
 T = TypeVar("T")
@@ -34,7 +37,7 @@ def load_encoder(model: str, pooling: str | None) -> EncoderLike:
 class Encoders:
     """One encoder for each fingerprint, as long as an index is read with it."""
 
-    def __init__(self, load: Load, batched: Callable[[str, int], None]) -> None:
+    def __init__(self, load: Load, batched: Callable[[int], None]) -> None:
         """`batched` is told of each batch, as by a `BatchingEncoder`."""
         self._load = load
         self._batched = batched
@@ -59,6 +62,21 @@ class Encoders:
             return found
 
 
+class _NotLoaded(ModelError):
+    """Vectors are asked for, and the encoder could not be loaded when the index was opened."""
+
+
+class _NoEncoder:
+    """In place of an encoder that could not be loaded."""
+
+    @property
+    def fingerprint(self) -> str:
+        raise _NotLoaded("the encoder is not loaded")
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        raise _NotLoaded("the encoder is not loaded")
+
+
 class Served:
     """One index of the server."""
 
@@ -68,6 +86,7 @@ class Served:
         self.path = path
         self._encoders = encoders
         self._lock = threading.Lock()
+        self._reopening = threading.Lock()
         self._open: Searcher | None = None
         self._encoder: BatchingEncoder | None = None
         Snapshot.open(path).close()
@@ -76,7 +95,7 @@ class Served:
     def searcher(self) -> Searcher:
         """The index, open for reading and warm; by words alone where its encoder cannot be loaded.
 
-        A query by vectors then says why.
+        A query by vectors then says why, and each tries again.
         """
         with self._lock:
             if self._open is None:
@@ -84,7 +103,7 @@ class Served:
                     searcher = Searcher.open(self.path, self.encoder)
                     searcher.warm()
                 except (IndexMismatch, ModelError):
-                    searcher = Searcher.open(self.path)
+                    searcher = Searcher.open(self.path, _NoEncoder())
                 self._open = searcher
             return self._open
 
@@ -95,15 +114,24 @@ class Served:
         return self._encoder
 
     def read(self, work: Callable[[Searcher], T]) -> T:
-        """`work` on the searcher; on a new one where the index has come to another encoder."""
+        """`work` on the searcher; on a new one where that lacks today's encoder of the index."""
         searcher = self.searcher
         try:
             return work(searcher)
-        except IndexMismatch:
-            with self._lock:
-                if self._open is searcher:
-                    self._open = None
-            return work(self.searcher)
+        except (IndexMismatch, _NotLoaded):
+            return work(self._reopened(searcher))
+
+    def _reopened(self, old: Searcher) -> Searcher:
+        """One with today's encoder, in place of `old`; ModelError or IndexMismatch without one.
+
+        `old` is there meanwhile, for queries by words.
+        """
+        with self._reopening:
+            if self._open is None or self._open is old:
+                searcher = Searcher.open(self.path, self.encoder)
+                searcher.warm()
+                self._open = searcher
+            return self._open
 
     def snapshot(self) -> Snapshot:
         """One commit of the index; to be closed soon."""
@@ -117,7 +145,7 @@ class Indexes:
         self,
         paths: Sequence[Path],
         load: Load = load_encoder,
-        batched: Callable[[str, int], None] = lambda kind, texts: None,
+        batched: Callable[[int], None] = lambda texts: None,
     ) -> None:
         """Of the folders `paths`; errors as of `Searcher.open`."""
         encoders = Encoders(load, batched)

@@ -66,7 +66,7 @@ class Maps:
                 self._made[index] = making.result()
                 making = None
             made = self._made.get(index)
-            if made is None or made.key != key:
+            if making is None and (made is None or made.key != key):
                 # What was kept of another commit may be of another index at the same path.
                 found = kept(index)
                 if found is not None and found.key == key:

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from ...index.errors import ClsearchError
 from .guard import App, Message, Receive, Scope, Send
 from .indexes import Served
+from .maps import key_of
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -45,8 +46,7 @@ class Metrics:
         )
         self._batches = Histogram(
             "clsearch_batch_texts",
-            "Texts that were encoded together, of requests for vectors of queries or documents.",
-            ("kind",),
+            "Queries that were encoded together.",
             buckets=TEXTS,
             registry=self.registry,
         )
@@ -57,9 +57,9 @@ class Metrics:
         for stage, ms in times_ms.items():
             self._stages.labels(stage).observe(ms / 1000)
 
-    def encoded(self, kind: str, texts: int) -> None:
+    def encoded(self, texts: int) -> None:
         """Count texts that went through an encoder together."""
-        self._batches.labels(kind).observe(texts)
+        self._batches.observe(texts)
 
     def requested(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answer."""
@@ -110,7 +110,7 @@ class _Now:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._held: dict[str, tuple[int, dict[str, int]]] = {}
+        self._held: dict[str, tuple[str, dict[str, int]]] = {}
 
     def collect(self) -> Iterable[Metric]:
         backend = self._backend
@@ -137,11 +137,12 @@ class _Now:
             yield family
 
     def _counted(self, served: Served) -> dict[str, int]:
-        """What an index holds; empty where it cannot be read. Counted once for each generation."""
+        """What an index holds; empty where it cannot be read. Counted once for each commit."""
         try:
             with served.snapshot() as snapshot:
-                generation, held = self._held.get(served.name, (-1, {}))
-                if generation != snapshot.generation:
+                commit = key_of(snapshot)
+                key, held = self._held.get(served.name, ("", {}))
+                if key != commit:
                     counts = snapshot.counts()
                     held = {
                         "documents": counts.documents,
@@ -150,7 +151,7 @@ class _Now:
                         "tombstones": counts.tombstones,
                         "generation": snapshot.generation,
                     }
-                    self._held[served.name] = snapshot.generation, held
+                    self._held[served.name] = commit, held
                 return held
         except ClsearchError:
             return {}

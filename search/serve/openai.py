@@ -157,16 +157,16 @@ def encoder_of(backend: Backend, model: str | None) -> tuple[str, BatchingEncode
 
 def _encoded(encoder: BatchingEncoder, texts: Sequence[str], asked: EmbeddingsRequest) -> Encoded:
     """The vectors of some texts as they are sent, and how many tokens they have."""
-    import numpy as np
+    from ...index.encoder.modules import unit_length
 
+    # Past the batching: many texts would keep out those who search, and of a long text's vector
+    # nothing may hang on who else asks.
     if asked.input_type == "query":
-        vectors = encoder.encode_queries(texts)
+        vectors = encoder.alone.encode_queries(texts)
     else:
-        # Past the batching: of a long text's vector nothing may hang on who else asks.
         vectors = encoder.alone.encode_passages(texts)
     if asked.dimensions is not None:
-        vectors = vectors[:, : asked.dimensions]
-        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = unit_length(vectors[:, : asked.dimensions])
     tokens = sum(len(encoder.alone.token_spans(text)) for text in texts)
     return _base64(vectors) if asked.encoding_format == "base64" else _numbers(vectors), tokens
 

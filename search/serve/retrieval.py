@@ -86,6 +86,7 @@ async def search(request: Request, asked: SearchRequest) -> Response:
     served = backend.indexes.get(asked.index)
     texts = _texts(asked, backend)
     check_k(asked.k, backend)
+    check_where(asked.where, backend)
     if asked.rerank and backend.settings.rerank is None:
         raise UsageError("this server has no reranker: start it with --rerank MODEL")
 
@@ -146,6 +147,7 @@ async def similar(request: Request, asked: SimilarRequest) -> Response:
     backend = backend_of(request)
     served = backend.indexes.get(asked.index)
     check_k(asked.k, backend)
+    check_where(asked.where, backend)
 
     def work() -> Response:
         hits = served.read(
@@ -182,3 +184,16 @@ def _texts(asked: SearchRequest, backend: Backend) -> list[str]:
     if longest > limits.query_chars:
         raise UsageError(f"a query has {longest} characters: give at most {limits.query_chars}")
     return texts
+
+
+def check_where(where: str | None, backend: Backend) -> None:
+    """UsageError where a filter is longer than this server reads.
+
+    A filter is worked out inside of a read transaction, for whose end a writer waits.
+    """
+    most = backend.settings.limits.where_chars
+    if where is not None and len(where) > most:
+        raise UsageError(
+            f"where has {len(where)} characters: give at most {most}; `key in ('a', 'b')` says what"
+            " many comparisons say"
+        )

@@ -27,6 +27,7 @@ class Limits:
     bulk_body: int = 16 * MIB
     buffered: int = 256 * MIB
     query_chars: int = 8_192
+    where_chars: int = 8_192
     queries: int = 256
     k: int = 1_000
     inputs: int = 2_048  # as many as OpenAI's API takes

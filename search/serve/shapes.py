@@ -60,6 +60,7 @@ Where = Annotated[
     Field(
         description="Only what passes this filter.",
         examples=["lang = 'en' and path like 'notes/%'"],
+        json_schema_extra={"maxLength": LIMITS.where_chars},
     ),
 ]
 Text = Annotated[str, Field(json_schema_extra={"maxLength": LIMITS.query_chars})]

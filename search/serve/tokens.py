@@ -23,12 +23,12 @@ def token_path() -> Path:
 def kept_token(path: Path | None = None) -> str:
     """The token in the file, which is made with a new one where there is none.
 
-    Folder and file are the user's own, and nobody else's to read: 0700 and 0600. UsageError where
-    they are there and are not so, or hold no token.
+    The file is the user's own, and nobody else's to read: 0600; the folder is nobody else's to
+    write to, and made 0700. UsageError where they are there and are not so, or hold no token.
     """
     path = path or token_path()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_private(path.parent, path.parent.lstat(), "0700")
+    _check_folder(path.parent)
     if not path.exists() and not path.is_symlink():
         _make(path)
     return _read(path)
@@ -59,7 +59,7 @@ def _read(path: Path) -> str:
             " the next start makes another"
         ) from error
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
-        _check_private(path, os.fstat(file.fileno()), "0600")
+        _check_file(path, os.fstat(file.fileno()))
         token = file.read(1_000).strip()
     if not _TOKEN.fullmatch(token):
         raise UsageError(
@@ -69,19 +69,36 @@ def _read(path: Path) -> str:
     return token
 
 
-def _check_private(path: Path, status: os.stat_result, mode: str) -> None:
-    """UsageError where others than this user can read it, or put another in its place."""
-    if stat.S_ISLNK(status.st_mode) or not (
-        stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-    ):
-        reason = "is no plain file or folder"
-    elif status.st_uid != os.geteuid():
+def _check_folder(path: Path) -> None:
+    """UsageError where others than this user and root can put a token into the folder."""
+    status = path.lstat()
+    step = "name a file in a folder of your own"
+    if not stat.S_ISDIR(status.st_mode):
+        reason = "is a link or no folder"
+    elif status.st_uid not in (0, os.geteuid()):
         reason = "belongs to another user"
-    elif stat.S_IMODE(status.st_mode) & 0o077:
-        reason = "can be read by others"
+    elif status.st_mode & 0o022:
+        reason = "can be written to by others"
+        step += f", or, where it is yours, chmod go-w {str(path)!r}"
     else:
         return
     raise UsageError(
-        f"{str(path)!r} {reason}: a token in it is no secret. Remove it, or make it yours alone:"
-        f" chmod {mode} {str(path)!r}"
+        f"the token's folder {str(path)!r} {reason}, and others could put a token of theirs there:"
+        f" {step}"
+    )
+
+
+def _check_file(path: Path, status: os.stat_result) -> None:
+    """UsageError where others than this user can read it or write to it."""
+    if not stat.S_ISREG(status.st_mode):
+        reason = "is no plain file"
+    elif status.st_uid != os.geteuid():
+        reason = "belongs to another user"
+    elif status.st_mode & 0o077:
+        reason = "can be read or written by others"
+    else:
+        return
+    raise UsageError(
+        f"{str(path)!r} {reason}: a token in it is no secret. Remove it, and the next start makes"
+        f" another, or make it yours alone: chmod 0600 {str(path)!r}"
     )

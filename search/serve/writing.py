@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
 from ...index.batch import Put
-from ...index.errors import DocumentMissing
+from ...index.errors import DocumentMissing, ModelError
 from ...index.index import Index
 from ...index.store.snapshot import Snapshot
 from ...index.types import Document
@@ -133,7 +133,15 @@ class Writer:
 
 
 def _put(index: Index, changes: Sequence[_Putting]) -> None:
-    puts = iter(index.put([one for change in changes for one in change.documents]))
+    try:
+        puts = iter(index.put([one for change in changes for one in change.documents]))
+    except ModelError as error:
+        if len(changes) == 1:
+            changes[0].done.set_exception(error)
+            return
+        for change in changes:  # one of them cannot be encoded: only that one is to hear of it
+            _put(index, [change])
+        return
     for change in changes:
         change.done.set_result([next(puts) for _ in change.documents])
 

@@ -354,7 +354,10 @@ function fill() {
 
 // --- the map ---
 
+let mapLater; // the next time that the map is asked for
+
 async function showMap() {
+  clearTimeout(mapLater);
   map.hidden = state.map === '' || state.open !== '';
   if (map.hidden) return;
   const name = indexName();
@@ -369,7 +372,8 @@ async function showMap() {
       tellShares(read);
       lightUp();
     }
-    if (status === 202 || read.state === 'older') setTimeout(showMap, 1000);
+    clearTimeout(mapLater);
+    if (status === 202 || read.state === 'older') mapLater = setTimeout(showMap, 1000);
   } catch (error) {
     complain(error);
   }

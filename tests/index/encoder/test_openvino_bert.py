@@ -151,6 +151,16 @@ def test_a_warm_encoder_gives_the_vectors_of_a_cold_one() -> None:
     assert warm.fingerprint == cold.fingerprint
 
 
+def test_warm_without_an_openvino_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def quick(*_: object) -> None:
+        raise RuntimeError("the plugin CPU cannot be loaded")
+
+    monkeypatch.setattr("clsearch.index.encoder.encoder.quick", quick)
+    cold, warm = Encoder.load(), Encoder.load()
+    warm.warm()
+    np.testing.assert_array_equal(warm.encode_queries(SENTENCES), cold.encode_queries(SENTENCES))
+
+
 def test_warm_leaves_a_model_that_openvino_does_not_run_as_it_is(new_model: NewModel) -> None:
     encoder = Encoder.load(str(new_model("distilbert")))
     expected = encoder.encode_queries(["a router"])

@@ -46,7 +46,8 @@ def listening(paths: Sequence[Path], port: int, **settings: Any) -> Iterator[str
         thread.join()
 
 
-@pytest.fixture(scope="session")
+# Not longer: while a browser is there, its event loop runs, and no test has one of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window."""
     sync_api = pytest.importorskip("playwright.sync_api")

@@ -1,6 +1,11 @@
-"""Connections of a real server: heads that are slow, long, or no HTTP."""
+"""Connections of a real server: heads that are slow, long, or no HTTP; bodies that are refused."""
 
 import asyncio
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -99,8 +104,126 @@ def test_a_long_head(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"HTTP/1.1 431 " in talk([HEAD, *long], 0.02)
 
 
+def test_a_long_head_in_one_piece() -> None:
+    long = HEAD + b"X-Long: " + b"x" * 70_000 + b"\r\n\r\n"
+    answer = talk([long])
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_no_http() -> None:
     answer = talk([b"\x16\x03\x01 hello\r\n\r\n"])
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"x-content-type-options: nosniff\r\n" in answer
     assert b'"code": "http"' in answer
+
+
+TOKEN = "correct-horse-battery-staple-0123456789"
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Of a server that asks for a token."""
+    pytest.importorskip(request.param)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        guard: Any = Guard(app, Settings(port=port, token=TOKEN))
+        config = uvicorn.Config(
+            guard, http=Connection, lifespan="off", ws="none", log_config=None, loop=request.param
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield port
+        server.should_exit = True
+        thread.join()
+
+
+def posted(port: int, path: str, size: int, chunked: bool = False, **headers: str) -> list[int]:
+    """The status of a request with so large a body, and of the next one of its connection.
+
+    Of a new connection, where the first is to be closed.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    body: Any = b" " * size
+    if chunked:
+        body = iter([body[start : start + 65_536] for start in range(0, size, 65_536)])
+    sent = {"content-type": "application/json", **headers}
+    connection.request("POST", path, body, sent, encode_chunked=chunked)
+    statuses = []
+    for again in (True, False):
+        with connection.getresponse() as answer:
+            answer.read()
+        statuses.append(answer.status)
+        if again:
+            if "connection" in headers:
+                connection.close()
+            connection.request("GET", "/healthz")
+    connection.close()
+    return statuses
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size", [300_000, 15_000_000])
+def test_a_body_that_is_refused_unread(port: int, size: int, chunked: bool) -> None:
+    """The client hears why, and the next answer is that to its next request."""
+    assert posted(port, "/v1/embeddings", size, chunked) == [401, 200]
+    # So does one that says that it asks for nothing more.
+    assert posted(port, "/v1/embeddings", size, chunked, connection="close") == [401, 200]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large(port: int, chunked: bool) -> None:
+    authorized = {"authorization": f"Bearer {TOKEN}"}
+    for size in (1_100_000, 4_000_000):
+        assert posted(port, "/v1/search", size, chunked, **authorized) == [413, 200]
+
+
+def length(size: int) -> bytes:
+    """The end of a head, of a request with a body that is refused."""
+    return HEAD.replace(b"GET", b"POST") + f"Content-Length: {size}\r\n\r\n".encode()
+
+
+def test_a_refused_body_that_trickles(hasty: None) -> None:
+    """It is waited for no longer than for a head, and nothing more is said."""
+    begun = time.monotonic()
+    answer = talk([length(100), *[b"x"] * 20], 0.04)
+    assert time.monotonic() - begun < 1.0 + 20 * 0.04
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.endswith(b"}")
+
+
+def test_a_refused_body_that_is_no_http() -> None:
+    chunked = HEAD.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer = talk([chunked, b"no number\r\n"], 0.02)
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_after_a_refused_body_a_head_may_take_its_time_again(hasty: None) -> None:
+    answers = talk([length(4), b"xx", b"xx", HEAD[:9], HEAD[9:] + CLOSE], 0.04)
+    assert answers.startswith(b"HTTP/1.1 415 ")
+    assert b"HTTP/1.1 200 OK\r\n" in answers
+
+
+def test_a_connection_that_idles_after_a_refused_body_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = []
+    handler = Connection.timeout_keep_alive_handler
+    monkeypatch.setattr(
+        Connection, "timeout_keep_alive_handler", lambda one: (closed.append(one), handler(one))
+    )
+    init = Connection.__init__
+
+    def impatient(one: Any, *args: Any, **more: Any) -> None:
+        init(one, *args, **more)
+        one.timeout_keep_alive = 0.2
+
+    monkeypatch.setattr(Connection, "__init__", impatient)
+    talk([length(4), b"xx", b"xx"], 0.04)
+    assert len(closed) == 1

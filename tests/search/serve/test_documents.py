@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clsearch.index.errors import IndexLocked
+from clsearch.index.errors import IndexLocked, ModelError
 from clsearch.index.index import Index
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Document
@@ -25,7 +25,10 @@ from words_encoder import WordsEncoder
 
 
 class Waiting(WordsEncoder):
-    """An encoder that takes its time with documents that say "slow", until it is told to go on."""
+    """An encoder that takes its time with documents that say "slow", until it is told to go on.
+
+    What says "poison" has no vector.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,6 +39,8 @@ class Waiting(WordsEncoder):
         if any("slow" in text for text in texts):
             self.reached.set()
             assert self.go_on.wait(30)
+        if any("poison" in text for text in texts):
+            raise ModelError("the model gives no direction")
         return super().encode_passages(texts)
 
 
@@ -144,6 +149,36 @@ def test_many_lines_are_committed_in_slices(
     with Snapshot.open(path) as snapshot:
         assert snapshot.generation >= 4
         assert snapshot.counts().documents == 36
+
+
+def test_lines_are_read_where_the_server_does_not_wait_for_it(
+    path: Path, encoder: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event loop answers all others meanwhile."""
+    from clsearch.search.serve import documents
+
+    threads = []
+    read = documents._read
+
+    def watched(number: int, text: bytes) -> Any:
+        threads.append(threading.current_thread().name)
+        return read(number, text)
+
+    monkeypatch.setattr(documents, "_read", watched)
+    monkeypatch.setattr(documents, "SLICE_DOCUMENTS", 1)
+    with serving(path, encoder) as client:
+        client.post("/v1/documents", **lines('{"id": "a", "text": "x"}', "no json"))
+    assert len(threads) == 2
+    assert all(name.startswith("clsearch") for name in threads)
+
+
+def test_lines_that_are_no_documents_are_answered_without_a_write(
+    path: Path, encoder: Waiting
+) -> None:
+    with serving(path, encoder) as client, Index.open(path, encoder=encoder):
+        answer = client.post("/v1/documents", **lines("no json", "[]"))
+    assert answer.status_code == 200
+    assert [json.loads(line)["line"] for line in answer.text.splitlines()] == [1, 2]
 
 
 def test_a_body_without_lines_is_refused(path: Path, encoder: Waiting) -> None:
@@ -259,6 +294,25 @@ def test_what_nobody_waits_for_is_not_written(path: Path, encoder: Waiting, writ
     assert kept.result()
     with Snapshot.open(path) as snapshot:
         assert snapshot.document_ids() == ["iron", "kept", "slow"]
+
+
+def test_a_document_without_a_vector_fails_alone(
+    path: Path, encoder: Waiting, writer: Writer
+) -> None:
+    """What waits with it is written."""
+    slow = writer.put([Document("slow", "", "slow")])
+    assert encoder.reached.wait(30)
+    before = writer.put([Document("a", "", "jade")])
+    poison = writer.put([Document("b", "", "basalt"), Document("c", "", "poison")])
+    after = writer.put([Document("d", "", "amber")])
+    encoder.go_on.set()
+    writer.close()
+    for done, id in ((slow, "slow"), (before, "a"), (after, "d")):
+        assert [(put.document, put.result) for put in done.result()] == [(id, "created")]
+    assert isinstance(poison.exception(), ModelError)
+    with Snapshot.open(path) as snapshot:
+        assert {"slow", "a", "d"} <= set(snapshot.document_ids())
+        assert snapshot.document("c") is None
 
 
 def test_a_write_that_fails_says_so_to_each_and_the_next_is_tried(

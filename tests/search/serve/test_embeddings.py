@@ -142,6 +142,37 @@ def test_the_prompt_is_that_of_documents_unless_queries_are_named(tmp_path: Path
             np.testing.assert_allclose(one["embedding"], encode(["jade"])[0], atol=1e-6)
 
 
+def test_texts_to_embed_do_not_stand_in_the_line_of_the_searches(tmp_path: Path) -> None:
+    encoder = WordsEncoder()
+    with Index.open(tmp_path / "index", encoder=encoder) as index:
+        index.add([{"id": "a", "text": "Jade."}])
+    with serving(tmp_path / "index", encoder) as client:
+        while client.get("/readyz").status_code == 503:
+            pass
+        for kind in ("query", "document"):
+            body = {"input": ["jade"] * 100, "input_type": kind}
+            assert len(client.post("/v1/embeddings", json=body).json()["data"]) == 100
+        figures = client.get("/metrics").text
+    assert "clsearch_batch_texts_sum 1.0" in figures  # the query that warms up
+
+
+class Silent(WordsEncoder):
+    """An encoder whose first numbers are all 0."""
+
+    def encode_passages(self, texts: Any) -> Any:
+        vectors = super().encode_passages(texts)
+        vectors[:, :4] = 0
+        return vectors
+
+
+def test_numbers_that_are_all_0_stay_so_when_a_vector_is_cut(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "index", encoder=WordsEncoder()) as index:
+        index.add([{"id": "a", "text": "Jade."}])
+    with serving(tmp_path / "index", Silent()) as client:
+        [one] = client.post("/v1/embeddings", json={"input": "a", "dimensions": 4}).json()["data"]
+    assert one["embedding"] == [0, 0, 0, 0]
+
+
 def test_a_model_is_named_where_there_are_two(tmp_path: Path) -> None:
     """By the folder's name alone, where it is one; no path goes out."""
     encoders = {}

@@ -112,6 +112,11 @@ def test_invalid_says_where_and_not_what() -> None:
     assert problem.message == "body.k: wrong 0; body.k: wrong 1; body.k: wrong 2; and 2 more"
 
 
+def test_invalid_cuts_a_long_key() -> None:
+    problem = invalid([{"loc": ("body", "k" * 100_000), "msg": "wrong"}])
+    assert problem.message == f"body.{'k' * 60}: wrong"
+
+
 def test_a_log_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
     """A line break or an escape sequence in a message stays inside of its string."""
     try:

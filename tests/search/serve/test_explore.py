@@ -2,7 +2,9 @@
 
 import base64
 import json
+import shutil
 import stat
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -359,6 +361,46 @@ def test_facets_follow_the_index(
     after = server.get("/v1/indexes/notes/facets").json()
     assert after["generation"] > before["generation"]
     assert after["documents"] == 31
+
+
+def test_what_was_kept_is_read_once_while_a_map_is_made(
+    made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = made(in_folders())
+    go_on = threading.Event()
+    read: list[Path] = []
+    make, kept = maps._make, maps.kept
+    monkeypatch.setattr(maps, "_make", lambda index: (go_on.wait(30), make(index))[1])
+    monkeypatch.setattr(maps, "kept", lambda index: (read.append(index), kept(index))[1])
+    asked = maps.Maps()
+    for _ in range(3):
+        assert asked.get(path) == (None, False)
+    go_on.set()
+    asked.close()
+    made_map, current = asked.get(path)
+    assert current
+    assert made_map == kept(path)
+    assert read == [path]
+
+
+def test_facets_are_those_of_the_index_that_is_there_now(
+    made: Callable[..., Path], client: Callable[[Path], TestClient]
+) -> None:
+    """Another index at the same path, with as many commits."""
+
+    def values() -> list[str]:
+        [facet] = server.get("/v1/indexes/notes/facets").json()["facets"]
+        return [value["value"] for value in facet["values"]]
+
+    def documents(lang: str) -> list[dict[str, Any]]:
+        return [{"id": f"{n}", "metadata": {"lang": lang if n else "la"}} for n in range(4)]
+
+    path = made(documents("en"))
+    server = client(path)
+    assert values() == ["en"]
+    shutil.rmtree(path)
+    assert made(documents("de")) == path
+    assert values() == ["de"]
 
 
 FILES = {

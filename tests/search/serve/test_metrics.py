@@ -1,6 +1,9 @@
 """GET /metrics, /healthz, /readyz."""
 
+import shutil
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +71,7 @@ def test_the_stages_of_a_search_are_counted(path: Path, encoder: WordsEncoder) -
     }
     assert counts["encode"] == counts["dense"] == 2
     assert counts["lexical"] == counts["fetch"] == counts["snippets"] == 3
-    assert found["clsearch_batch_texts_sum", ("query",)] == 3 + 1  # and one to warm up
+    assert found["clsearch_batch_texts_sum", ()] == 3 + 1  # and one to warm up
 
 
 def test_what_the_indexes_hold(path: Path, encoder: WordsEncoder) -> None:
@@ -129,3 +132,70 @@ def test_an_index_whose_model_is_gone_is_searched_by_words(
     assert [hit["document"] for hit in lexical.json()["hits"]] == ["a"]
     assert hybrid.status_code == 500
     assert "/models" not in hybrid.text + str(problems)
+
+
+def test_an_index_that_took_the_place_of_another_is_counted(
+    path: Path, encoder: WordsEncoder
+) -> None:
+    """With as many commits."""
+    with serving(path, encoder) as client:
+        assert figures(client)["clsearch_index_documents", ("index",)] == 2
+        shutil.rmtree(path)
+        with Index.open(path, encoder=encoder) as index:
+            index.add([{"id": str(n), "text": f"stone {n}"} for n in range(5)])
+        assert figures(client)["clsearch_index_documents", ("index",)] == 5
+
+
+def test_a_model_that_comes_back_is_used(path: Path) -> None:
+    """By the next query that wants vectors; loaded once, as if it had been there."""
+    loads = []
+
+    def load(model: str, pooling: str | None) -> WordsEncoder:
+        loads.append(model)
+        if gone.is_set():
+            raise ModelError("the hub does not answer")
+        return WordsEncoder()
+
+    gone = threading.Event()
+    gone.set()
+    with serving(path, load=load) as client:
+        while client.get("/readyz").status_code == 503:
+            pass
+        assert client.post("/v1/search", json={"query": "jade"}).status_code == 500
+        gone.clear()
+        loads.clear()
+        for _ in range(3):
+            hybrid = client.post("/v1/search", json={"query": "jade"})
+            assert hybrid.status_code == 200, hybrid.text
+        assert client.post("/v1/embeddings", json={"input": "jade"}).status_code == 200
+        figures = client.get("/metrics").text
+    assert hybrid.json()["hits"][0]["document"] == "a"
+    assert loads == ["words"]
+    assert "clsearch_batch_texts_sum 3.0" in figures
+
+
+@pytest.mark.parametrize("broken", ["encoder", "reranker"])
+def test_an_error_that_nobody_expected_while_warming(
+    path: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    """The server is ready, says what is wrong, logs it, and ends as it should."""
+    put = {"text": "Basalt is dark."}
+
+    class Broken(WordsEncoder):
+        def warm(self) -> None:
+            if broken == "encoder":
+                raise RuntimeError("the engine does not compile /models/words")
+
+    class Scorer:
+        def scores(self, query: str, texts: Sequence[str]) -> Any:
+            raise RuntimeError("the engine does not compile /models/words")
+
+    rerank = "scorer" if broken == "reranker" else None
+    with serving(path, Broken(), scorer=Scorer(), rerank=rerank) as client:
+        until = time.monotonic() + 20
+        while (answer := client.get("/readyz")).status_code == 503:
+            assert time.monotonic() < until, answer.text
+        assert client.put("/v1/documents/c", json=put).status_code == 201
+    assert list(answer.json()["problems"]) == ["index" if broken == "encoder" else "rerank"]
+    assert "/models" not in answer.text
+    assert "does not compile" in caplog.text

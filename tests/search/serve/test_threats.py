@@ -341,8 +341,12 @@ def too_much_is_asked(scene: Scene) -> bool:
         {"query": "jade " * limits.query_chars},
         {"queries": ["jade"] * (limits.queries + 1)},
         {"query": "jade", "k": limits.k + 1},
+        {"query": "jade", "where": "lang = 'en'" + " or lang = 'en'" * (limits.where_chars // 15)},
     ]
     answers = [scene.ask("POST", "/v1/search", [JSON], as_body(**one)) for one in asks]
+    answers.append(
+        scene.ask("POST", "/v1/similar", [JSON], as_body(document="a", where=asks[-1]["where"]))
+    )
     answers.append(
         scene.ask("POST", "/v1/embeddings", [JSON], as_body(input=["a"] * (limits.inputs + 1)))
     )
@@ -371,6 +375,7 @@ def without(target: Any, name: str, instead: Any = nothing) -> Callable[[Scene],
 
 def unlimited(scene: Scene) -> None:
     limits = Limits(query_chars=UNLIMITED, queries=UNLIMITED, k=UNLIMITED, inputs=UNLIMITED)
+    limits = replace(limits, where_chars=UNLIMITED)
     scene.settings = replace(scene.settings, limits=limits)
 
 
@@ -384,7 +389,7 @@ def compared_letter_by_letter(head: checks.Head, settings: Settings) -> None:
 
 
 def token_for_all(scene: Scene) -> None:
-    scene.monkey.setattr(tokens, "_check_private", nothing)
+    scene.monkey.setattr(tokens, "_check_file", nothing)
     scene.monkey.setattr(os, "fchmod", lambda descriptor, mode: None)
     opened = os.open
     scene.monkey.setattr(os, "open", lambda path, flags, mode=0: opened(path, flags, 0o666))
@@ -464,7 +469,7 @@ THREATS: dict[str, tuple[Tried, Removed]] = {
         without(checks, "check_token", compared_letter_by_letter),
     ),
     "token-read": (another_user_reads_the_token, token_for_all),
-    "token-planted": (another_user_puts_a_token, without(tokens, "_check_private")),
+    "token-planted": (another_user_puts_a_token, without(tokens, "_check_file")),
     "index-read": (another_user_reads_the_index, folders_as_the_umask_has_them),
     "path-as-id": (a_path_for_an_id, ids_are_paths),
     "path-as-index": (a_path_for_an_index, index_names_are_paths),

@@ -52,14 +52,49 @@ def test_who_starts_at_once_gets_one_token(path: Path) -> None:
 def test_a_file_that_others_can_read(path: Path, mode: int) -> None:
     kept_token()
     path.chmod(mode)
-    with pytest.raises(UsageError, match="can be read by others"):
+    with pytest.raises(UsageError, match="can be read or written by others"):
         kept_token()
 
 
 def test_a_folder_that_others_can_read(path: Path) -> None:
-    kept_token()
+    """The file is the secret: any folder of the user's will do."""
+    token = kept_token()
     path.parent.chmod(0o755)
-    with pytest.raises(UsageError, match="chmod 0700"):
+    assert kept_token() == token
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_a_folder_that_others_can_write_to(path: Path, mode: int) -> None:
+    kept_token()
+    path.parent.chmod(mode)
+    with pytest.raises(UsageError, match=r"can be written to by others.*chmod go-w") as caught:
+        kept_token()
+    assert "emove" not in str(caught.value)
+
+
+def test_a_folder_that_is_a_link(path: Path, tmp_path: Path) -> None:
+    kept_token()
+    link = tmp_path / "link"
+    link.symlink_to(path.parent)
+    with pytest.raises(UsageError, match="is a link"):
+        kept_token(link / "token")
+
+
+def test_a_folder_of_another_user(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's is as good as one's own."""
+    kept_token()
+    lstat = Path.lstat
+    owner = 0
+
+    def owned(one: Path) -> os.stat_result:
+        found = [*lstat(one)]
+        found[stat.ST_UID] = owner
+        return os.stat_result(found)
+
+    monkeypatch.setattr(Path, "lstat", owned)
+    assert kept_token()
+    owner = os.geteuid() + 1
+    with pytest.raises(UsageError, match=r"folder.*another user"):
         kept_token()
 
 
