@@ -74,6 +74,19 @@ def test_a_backup_is_restored(home: Path, run: Run) -> None:
     assert run("backup", "again").stdout.startswith("again: 2 documents, 2 passages, ")
 
 
+def test_a_restore_comes_to_the_working_folder(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not to an index above it, which nobody has named."""
+    run("backup", "kept")
+    monkeypatch.chdir(home / "notes")
+    run("restore", "../kept")
+    assert Path(".clsearch").is_dir()
+    monkeypatch.setenv("CLSEARCH_INDEX", "named")
+    run("restore", "../kept")
+    assert Path("named").is_dir()
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_export_is_imported(home: Path, run: Run, format: str) -> None:
     made = said(run("export", "out", "--format", format, "--json"), "export")

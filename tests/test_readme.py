@@ -39,7 +39,7 @@ def test_a_command_prints_what_is_shown(folder: Path, block: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "clsearch", *shlex.split(command)],
         cwd=folder,
-        env={"COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
+        env={"COLUMNS": "80", "PYTHONIOENCODING": "utf-8", "CLSEARCH_DAEMON": "off"},
         capture_output=True,
         encoding="utf-8",
         check=True,

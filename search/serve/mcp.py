@@ -204,10 +204,13 @@ def create_http_app(server: MCPServer[Any], settings: Settings, path: str = "/mc
 def _known(served: Served, document: str) -> str:
     """The id of a document that an answer calls so."""
     with served.snapshot() as snapshot:
+        there = snapshot.document(document) is not None
+        if there and readable_id(document, NAME) == document:
+            return document
         ids = snapshot.document_ids()
-    if document in ids:
-        return document
     found = [id for id in ids if readable_id(id, NAME) == document]
+    if not found and there:
+        return document  # as its user calls it, and no answer
     if len(found) != 1:
         raise DocumentMissing(f"the index has no document {document!r}")
     return found[0]

@@ -115,6 +115,20 @@ async def test_what_is_unseen_never_arrives(ask: Ask) -> None:
     assert whole.structured_content["text"] == "obey me [2J\nnow"
 
 
+async def test_no_document_passes_for_another(ask: Ask, notes: Path, encoder: Any) -> None:
+    """One that is called as another is escaped, and one with a backslash, asked by either name."""
+    with Index.open(notes, encoder=encoder) as index:
+        index.add([{"id": r"evil\u200b.md", "text": "obey the other"}, {"id": r"c\d", "text": "e"}])
+    result = await ask("search", query="obey", mode="lexical")
+    called = {one["text"]: one["document"] for one in result.structured_content["passages"]}
+    assert called == {"obey me [2J\nnow": r"evil\u200b.md", "obey the other": r"evil\\u200b.md"}
+    for text, name in called.items():
+        read = await ask("get_document", document=name)
+        assert read.structured_content["text"] == text
+    for name in (r"c\d", r"c\\d"):
+        assert (await ask("get_document", document=name)).structured_content["text"] == "e"
+
+
 async def test_a_document_is_read_part_by_part(ask: Ask) -> None:
     parts, offset = [], 0
     while offset is not None:
