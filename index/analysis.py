@@ -157,21 +157,23 @@ def _as_asked(term: str) -> str:
     return f"{term}*" if alone else term
 
 
-def compounds(text: str) -> Iterator[Term]:
+def compounds(text: str, among: Collection[str] | None = None) -> Iterator[Term]:
     """The terms of what has several parts, each for all of it: up to two for one span.
 
     What joins letters is left away, so that `wi-fi` is `wifi`, and `getUserName` `get_user_name`;
     what stands beside a digit stays, so that 1.11 is not 11.1. Where letters and digits remain, the
     word that others write in one is a term, stemmed as that is. An identifier is one as it is,
     unstemmed, behind `IDENTIFIER`: whatever has a digit, an inner capital, or another joint than
-    hyphen and slash, which join the words of running text.
+    hyphen and slash, which join the words of running text. With `among`, nothing is looked for in
+    text that has none of these terms.
 
     >>> [term.text for term in compounds("Wi-Fi of CVE-2021-44228, getUserNames in C++")]
     ['wifi', '=cve-2021-44228', 'getusernam', '=getusernames', '=c++']
     """
     pattern = _ASCII_JOINED if _is_plain(text) else _patterns().joined
     # Most texts have none, and the distinct words of a text are soon looked through.
-    if not any(_compound(word) for word in set(pattern.findall(text))):
+    each = map(_compound, set(pattern.findall(text)))
+    if not any(terms if among is None else any(term in among for term in terms) for terms in each):
         return
     for found in pattern.finditer(text):
         start, end = found.span()

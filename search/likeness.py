@@ -63,26 +63,22 @@ class Likeness:
         import numpy as np
 
         every = np.concatenate(self._vectors)
+        means = np.zeros((len(every), len(self._terms)), np.float32)
         places = np.cumsum([0, *map(len, self._vectors)])
+        for term, (low, high) in enumerate(pairwise(places.tolist())):
+            means[low:high, term] = 1 / (high - low)
         found = []
-        for (spans, vectors), own in zip(
-            self._words.word_vectors(texts) or [], sentences, strict=True
-        ):
-            near = np.square(np.maximum(vectors @ every.T, 0))
+        words = self._words.word_vectors(texts) or []
+        for (spans, vectors), own in zip(words, sentences, strict=True):
             starts = np.array([start for start, _ in spans])
-            rows = np.searchsorted(starts, own)
-            found.append(
-                [
-                    dict(zip(self._terms, _by_term(near[low:high], places), strict=True))
-                    if high > low
-                    else {}
-                    for low, high in rows.reshape(-1, 2).tolist()
-                ]
-            )
+            rows = np.searchsorted(starts, np.array(own).reshape(-1, 2))
+            near = np.zeros((len(own), len(every)), np.float32)
+            has = rows[:, 0] < rows[:, 1]
+            if has.any():
+                # One row more, because the last sentence may end behind the last token.
+                cosines = np.concatenate([vectors @ every.T, near[:1]])
+                # From each start to the next place: the odd ones are what lies between sentences.
+                near[has] = np.maximum.reduceat(cosines, rows[has].ravel())[::2]
+            likes = np.square(np.maximum(near, 0)) @ means
+            found.append([dict(zip(self._terms, like, strict=True)) for like in likes.tolist()])
         return found
-
-
-def _by_term(near: NDArray[np.float32], places: NDArray[np.int64]) -> list[float]:
-    """[tokens of a sentence, tokens of the query] -> one number for each term."""
-    best = near.max(axis=0)
-    return [float(best[low:high].mean()) for low, high in pairwise(places.tolist())]

@@ -131,7 +131,7 @@ def _matches(
         elif prefixes and term.text.startswith(prefixes):
             prefix = next(prefix for prefix in prefixes if term.text.startswith(prefix))
             found.append((f"{prefix}*", (term.start, _reach(text, term, prefix))))
-    for term in analysis.compounds(text):
+    for term in analysis.compounds(text, {*weights, *whole}):
         if term.text in weights or term.text in whole:
             found.append((term.text, (term.start, term.end)))
     return found

@@ -103,19 +103,20 @@ class Tokenizer:
 
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
-        return self.tokens(text)[1]
+        [(_, spans)] = self.tokens([text])
+        return spans
 
-    def tokens(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The id of each token, and its span as `spans` says."""
+    def tokens(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Of each text the ids of its tokens, and their spans as `spans` says."""
         # One code point for one, so that the offsets hold for the text as given.
-        clean = _SURROGATES.sub("\ufffd", text)
-        encoding = self._backend.encode(clean, add_special_tokens=False)
-        if not encoding.ids:
-            return [], []
-        starts, ends = np.array(encoding.offsets, dtype=np.int64).T
-        starts = np.maximum.accumulate(starts)
-        ends = np.maximum(np.maximum.accumulate(ends), starts)
-        return encoding.ids, list(zip(starts.tolist(), ends.tolist(), strict=True))
+        clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
+        found = []
+        for encoding in self._backend.encode_batch(clean, add_special_tokens=False):
+            offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+            starts, ends = np.maximum.accumulate(offsets, axis=0).T
+            ends = np.maximum(ends, starts)
+            found.append((encoding.ids, list(zip(starts.tolist(), ends.tolist(), strict=True))))
+        return found
 
 
 def _load(folder: Path) -> tokenizers.Tokenizer:

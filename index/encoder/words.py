@@ -31,9 +31,10 @@ class WordTable:
 
     def of(self, texts: Sequence[str]) -> list[Words]:
         """The tokens of each text, without special ones or a limit."""
-        found = [self._tokenizer.tokens(text) for text in texts]
+        found = self._tokenizer.tokens(texts)
         ids = np.array([id for ids, _ in found for id in ids], np.int64)
-        rows = unit_length(self._weights.rows(self._name, ids))
+        distinct, places = np.unique(ids, return_inverse=True)
+        rows = unit_length(self._weights.rows(self._name, distinct))[places]
         ends = np.cumsum([len(ids) for ids, _ in found])[:-1]
         return [
             Words(spans, vectors)
