@@ -12,6 +12,7 @@ import click
 
 from . import terminal
 from .index.config import INDEX_NAME, INDEX_VARIABLE, find_index
+from .index.files import DATABASE
 from .options import (
     NOTHING,
     PATH,
@@ -136,7 +137,10 @@ def import_(
     from .index.index import Index
 
     path = find_index() or Path(INDEX_NAME) if index_path is None else Path(index_path)
-    origin = find(source, format).origin  # what is not there must not leave an index
+    found = find(source, format)
+    if not (path / DATABASE).exists():  # what is no document must not leave an index
+        next(found.incoming(""), None)
+    origin = found.origin
     started = time.perf_counter()
     with Index.open(path, model, pooling) as opened, progress_line() as progress:
         if origin and origin.fingerprint != opened.encoder.fingerprint:

@@ -118,6 +118,8 @@ def test_an_import_with_another_model_says_that_all_is_encoded(home: Path, run: 
 
 def test_what_cannot_be_imported_leaves_no_index(home: Path, run: Run) -> None:
     assert "there is no" in run("import", "notes", "--index", "new", code=2).stderr
+    Path("report.pdf").write_bytes(b"%PDF")
+    assert "line 1: not JSON" in run("import", "report.pdf", "--index", "new", code=2).stderr
     assert not Path("new").exists()
 
 
