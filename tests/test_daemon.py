@@ -110,6 +110,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_RUNTIME_DIR", str(path))
         for name in ("CI", "CLSEARCH_DAEMON", "CLSEARCH_INDEX", "NO_COLOR", "COLUMNS"):
             patch.delenv(name, raising=False)
+        # A command that is run in this process sets it, and then another process is asked.
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
         yield path / "clsearch"
 
 

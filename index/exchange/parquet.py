@@ -245,4 +245,7 @@ def _named_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{file} cannot be read as Parquet: {error}") from error
+        raise UsageError(
+            f"{file} cannot be read as Parquet: {error}; make the file anew, or say what it is "
+            "with --format"
+        ) from error

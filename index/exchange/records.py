@@ -155,7 +155,9 @@ AGAIN = (
 
 def bad(where: str, name: str, value: object, expected: str) -> UsageError:
     """The error of a value that is not what was expected."""
-    return UsageError(f"{where}: {name!r} is {value!r:.60}, where {expected} is needed")
+    return UsageError(
+        f"{where}: {name!r} is {value!r:.60}, where {expected} is needed; mend it, or export again"
+    )
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -116,7 +116,7 @@ def outlined(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (changed(id=""), "line 1: 'id' is '', where text that is not empty is needed"),
+        (changed(id=""), "line 1: 'id' is '', where text that is not empty is needed; mend it"),
         (changed(id=3), "line 1: 'id' is 3, where text is needed"),
         (changed(text=None), "line 1: 'text' is None"),
         (changed(metadata=[]), r"line 1: 'metadata' is \[\], where an object is needed"),
@@ -162,7 +162,7 @@ def test_a_value_that_cannot_be_right_is_named(
             "line 2: the id 'a' is taken by .*line 1",
         ),
         (b'{"id": "a", "text": " "}', "line 1: there is no text in it"),
-        (b"PAR1 and then nothing", "cannot be read as Parquet"),
+        (b"PAR1 and then nothing", "cannot be read as Parquet: .* with --format"),
     ],
 )
 def test_a_file_that_is_none_is_refused(
