@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..index.encoder.words import Words
-
-Span = tuple[int, int]
+    Vectors = NDArray[np.float32]
 
 
 @runtime_checkable
 class WordEncoder(Protocol):
     """An encoder whose words have vectors; `clsearch.Encoder` is one."""
 
-    def word_vectors(self, texts: Sequence[str]) -> list[Words] | None:
-        """The tokens of each text with their vectors; None where the model's cannot be read."""
+    def word_vectors(self, texts: Sequence[str]) -> list[Vectors] | None:
+        """A unit vector for each token of each text; None where the model's cannot be read."""
 
 
 class Likeness:
@@ -35,31 +33,24 @@ class Likeness:
 
     def __init__(self, text: str, weights: Mapping[str, float], words: WordEncoder) -> None:
         """`weights` are what the terms of the query `text` count."""
-        self._words = words
-        self._terms: list[str] = []
-        self._vectors: list[NDArray[np.float32]] = []
-        found = words.word_vectors([text])
-        for term in analysis.words(text, trailing=False) if found else ():
+        written: dict[str, str] = {}
+        for term in analysis.words(text, trailing=False):
             name = term.text if term.text in weights else f"{term.text}*"
-            [(spans, vectors)] = found or []
-            own = [
-                place
-                for place, (start, end) in enumerate(spans)
-                if term.start < end and start < term.end
-            ]
-            if own and name in weights and name not in self._terms:
-                self._terms.append(name)
-                self._vectors.append(vectors[own])
+            if name in weights:
+                written.setdefault(name, text[term.start : term.end])
+        found = words.word_vectors(list(written.values())) if written else None
+        own = {name: one for name, one in zip(written, found or (), strict=False) if len(one)}
+        self._words = words
+        self._terms, self._vectors = list(own), list(own.values())
 
-    def of(
-        self, texts: Sequence[str], sentences: Sequence[Sequence[Span]]
-    ) -> list[list[dict[str, float]]]:
-        """For each sentence, [start, end) of its text: term -> how near it has one, from 0 to 1.
+    def of(self, sentences: Sequence[str]) -> list[dict[str, float]]:
+        """For each sentence: term -> how near it has one, from 0 to 1.
 
         That is the squared cosine of the nearest of its tokens, the mean of a term's own.
         """
-        if not self._terms or not texts:
-            return [[{} for _ in spans] for spans in sentences]
+        found = self._words.word_vectors(sentences) if self._terms and sentences else None
+        if found is None:
+            return [{} for _ in sentences]
         import numpy as np
 
         every = np.concatenate(self._vectors)
@@ -67,18 +58,11 @@ class Likeness:
         places = np.cumsum([0, *map(len, self._vectors)])
         for term, (low, high) in enumerate(pairwise(places.tolist())):
             means[low:high, term] = 1 / (high - low)
-        found = []
-        words = self._words.word_vectors(texts) or []
-        for (spans, vectors), own in zip(words, sentences, strict=True):
-            starts = np.array([start for start, _ in spans])
-            rows = np.searchsorted(starts, np.array(own).reshape(-1, 2))
-            near = np.zeros((len(own), len(every)), np.float32)
-            has = rows[:, 0] < rows[:, 1]
-            if has.any():
-                # One row more, because the last sentence may end behind the last token.
-                cosines = np.concatenate([vectors @ every.T, near[:1]])
-                # From each start to the next place: the odd ones are what lies between sentences.
-                near[has] = np.maximum.reduceat(cosines, rows[has].ravel())[::2]
-            likes = np.square(np.maximum(near, 0)) @ means
-            found.append([dict(zip(self._terms, like, strict=True)) for like in likes.tolist()])
-        return found
+        sizes = np.array([len(one) for one in found])
+        nearest = np.zeros((len(found), len(every)), np.float32)
+        if sizes.any():
+            starts = (np.cumsum(sizes) - sizes)[sizes > 0]
+            cosines = np.concatenate(found) @ every.T
+            nearest[sizes > 0] = np.maximum.reduceat(cosines, starts)
+        likes = np.square(np.maximum(nearest, 0)) @ means
+        return [dict(zip(self._terms, like, strict=True)) for like in likes.tolist()]

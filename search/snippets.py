@@ -56,18 +56,19 @@ def snippets_of(
     that it has not as much as its nearest word is like it. The first is taken of equals; a heading,
     or what has neither letter nor digit, only where there is nothing else.
     """
-    texts = [text for text, _ in passages]
     spans: list[list[Span]] = []
     for text, headings in passages:
-        every = sentences(text)
-        spans.append([span for span in every if _says(text[slice(*span)], headings)] or every)
-    near = likeness.of(texts, spans) if likeness else [[{}] * len(own) for own in spans]
+        cut = sentences(text)
+        spans.append([span for span in cut if _says(text[slice(*span)], headings)] or cut)
+    every = zip(passages, spans, strict=True)
+    written = [text[slice(*span)] for (text, _), own in every for span in own]
+    near = iter(likeness.of(written) if likeness else [{}] * len(written))
     made = []
-    for text, own, like in zip(texts, spans, near, strict=True):
+    for (text, _), own in zip(passages, spans, strict=True):
         found = _matches(text, weights, whole)
         shares = []
-        for span, nearest in zip(own, like, strict=True):
-            within = _within(found, span)
+        for span in own:
+            within, nearest = _within(found, span), next(near)
             shares.append(
                 # Rounded once: equals must not be parted by the order of their sums.
                 fsum(

@@ -22,7 +22,7 @@ from .pipeline import Backend, Precision, ahead, spread
 from .pooling import concatenate, kept_tokens, pooling_weights
 from .tokenizer import Tokenizer
 from .weights import weight_files
-from .words import Words, WordTable
+from .words import WordTable
 
 if TYPE_CHECKING:
     from .torch_backend import TorchTransformer
@@ -155,10 +155,10 @@ class Encoder:
         """
         return self._tokenizer.spans(text)
 
-    def word_vectors(self, texts: Sequence[str]) -> list[Words] | None:
-        """The tokens of each text, with the vectors that the transformer begins with.
+    def word_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]] | None:
+        """Of each text, the vectors that the transformer begins with: a row a token, [n, d].
 
-        None where NumPy does not run the model.
+        Of unit length, without special tokens. None where NumPy does not run the model.
         """
         if not self._runs_in_numpy:
             return None

@@ -1,8 +1,8 @@
 """The vectors that a transformer begins with: a row of its table for each token."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,13 +11,6 @@ from .tokenizer import Tokenizer
 from .weights import Weights
 
 _TABLE = "embeddings.word_embeddings.weight"
-
-
-class Words(NamedTuple):
-    """The tokens of a text: [start, end) in code points, and a vector of unit length, [n, d]."""
-
-    spans: list[tuple[int, int]]
-    vectors: Vectors
 
 
 class WordTable:
@@ -29,14 +22,9 @@ class WordTable:
         [self._name] = (name for name in self._weights.names() if name.endswith(_TABLE))
         self._tokenizer = tokenizer
 
-    def of(self, texts: Sequence[str]) -> list[Words]:
-        """The tokens of each text, without special ones or a limit."""
-        found = self._tokenizer.tokens(texts)
-        ids = np.array([id for ids, _ in found for id in ids], np.int64)
-        distinct, places = np.unique(ids, return_inverse=True)
+    def of(self, texts: Sequence[str]) -> list[Vectors]:
+        """A vector of unit length for each token of each text, [n, d], without special tokens."""
+        found = self._tokenizer.ids(texts)
+        distinct, places = np.unique(np.array(list(chain(*found)), np.int64), return_inverse=True)
         rows = unit_length(self._weights.rows(self._name, distinct))[places]
-        ends = np.cumsum([len(ids) for ids, _ in found])[:-1]
-        return [
-            Words(spans, vectors)
-            for (_, spans), vectors in zip(found, np.split(rows, ends), strict=True)
-        ]
+        return np.split(rows, np.cumsum([len(ids) for ids in found])[:-1])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from clsearch.index import analysis
 from clsearch.index.encoder import Encoder
-from clsearch.index.encoder.words import Words
 from clsearch.search.likeness import Likeness
 from clsearch.search.query import plain
 from clsearch.search.snippets import Snippet, sentences, snippets_of
@@ -42,14 +42,14 @@ class Alike:
         self.degrees = degrees
         self.asked: list[list[str]] = []
 
-    def word_vectors(self, texts: Sequence[str]) -> list[Words]:
+    def word_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         self.asked.append(list(texts))
         found = []
         for text in texts:
-            parts = list(re.finditer(r"\w+", text))
-            angles = [np.radians(self.degrees.get(part[0].lower(), np.nan)) for part in parts]
+            parts = re.findall(r"\w+", text)
+            angles = [np.radians(self.degrees.get(part.lower(), np.nan)) for part in parts]
             vectors = np.nan_to_num(np.array([np.cos(angles), np.sin(angles)], np.float32).T)
-            found.append(Words([part.span() for part in parts], vectors.reshape(-1, 2)))
+            found.append(vectors.reshape(-1, 2))
         return found
 
 
@@ -266,10 +266,8 @@ def test_a_term_of_several_tokens_is_as_near_as_they_are_on_average(
     alike = Alike(moon=0, light=60, star=30, both=30)
     vectors = alike.word_vectors
 
-    def cut(texts: Sequence[str]) -> list[Words]:
-        if list(texts) != ["moonlight"]:
-            return vectors(texts)
-        return [Words([(0, 4), (4, 9)], vectors(["moon light"])[0].vectors)]
+    def cut(texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        return vectors([text.replace("moonlight", "moon light") for text in texts])
 
     monkeypatch.setattr(alike, "word_vectors", cut)
     assert answers("The moon. The both.", {"moonlight": 1.0}, alike) == "The both."
@@ -283,7 +281,7 @@ def test_all_passages_are_asked_for_at_once() -> None:
     found = snippets_of([(text, ()) for text in texts], {"moon": 1.0}, (), likeness)
     chosen = [text[slice(*one.sentence)] for text, one in zip(texts, found, strict=True)]
     assert chosen == ["One satellite.", "", "Alone."]
-    assert alike.asked == [["the moon"], texts]
+    assert alike.asked == [["moon"], ["The sea.", "One satellite.", "Alone."]]
     assert answers("The sea. One satellite.", {"nowhere": 1.0}, Alike(moon=0)) == "The sea."
 
 
