@@ -63,11 +63,17 @@ class Listener:
         self._lock = taken
         self._name = runtime.name_of(self._inode, "sock")
         self._socket = socket.socket(socket.AF_UNIX)
-        with suppress(FileNotFoundError):  # left by a process that was killed: it has no lock
-            os.unlink(self._name, dir_fd=self._folder)
-        self._socket.bind(runtime.address(self._folder, self._name))
-        self._bound = self._inode_of_socket()
-        self._socket.listen(CLIENTS)
+        try:
+            with suppress(FileNotFoundError):  # left by a process that was killed: it has no lock
+                os.unlink(self._name, dir_fd=self._folder)
+            self._socket.bind(runtime.address(self._folder, self._name))
+            self._bound = self._inode_of_socket()
+            self._socket.listen(CLIENTS)
+        except OSError:
+            self._socket.close()
+            os.close(self._lock)
+            os.close(self._folder)
+            raise
         self._closing = threading.Lock()
         self._closed = False
 
@@ -137,8 +143,10 @@ class Listener:
         if fields[2 : 2 + common] != runtime.IDENTITY or not self._current():
             self.close()
             return
-        connection.sendall(b"+")
         colours, columns = fields[:2]
+        if not columns.isdigit():
+            return
+        connection.sendall(b"+")
         named, *arguments = [os.fsdecode(field) for field in fields[2 + common :]]
         screen = colours == b"1", int(columns)
         self.used = time.monotonic()

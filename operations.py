@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from . import terminal
-from .index.config import INDEX_NAME, find_index
+from .index.config import INDEX_NAME, INDEX_VARIABLE, find_index
+from .index.files import DATABASE
 from .options import (
     NOTHING,
     PATH,
@@ -60,7 +62,7 @@ def restore(source: str, index_path: str | None, as_json: bool) -> None:
     """
     from .index.backup import restore as bring_back
 
-    path = find_index() or Path(INDEX_NAME) if index_path is None else Path(index_path)
+    path = Path(index_path or os.environ.get(INDEX_VARIABLE) or INDEX_NAME)
     started = time.perf_counter()
     report = bring_back(source, path)
     print_copy(report, {"backup": source, "index": str(path)}, started, as_json)
@@ -135,7 +137,10 @@ def import_(
     from .index.index import Index
 
     path = find_index() or Path(INDEX_NAME) if index_path is None else Path(index_path)
-    origin = find(source, format).origin  # what is not there must not leave an index
+    found = find(source, format)
+    if not (path / DATABASE).exists():  # what is no document must not leave an index
+        next(found.incoming(""), None)
+    origin = found.origin
     started = time.perf_counter()
     with Index.open(path, model, pooling) as opened, progress_line() as progress:
         if origin and origin.fingerprint != opened.encoder.fingerprint:

@@ -1,6 +1,6 @@
 """Where a search meets the process that answers for its index: a private socket, a lock beside it.
 
-    $XDG_RUNTIME_DIR/clsearch/           0700; /tmp/clsearch-UID/ where there is no runtime folder
+    $XDG_RUNTIME_DIR/clsearch/           0700; $TMPDIR or /tmp/clsearch-UID/ where there is none
       DEVICE-INODE.sock                  of index.db: an index that was made anew has another
       DEVICE-INODE.lock                  held by whoever listens, from before it listens to its end
 
@@ -27,10 +27,12 @@ VARIABLES = (
     "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "HOME",
+    "HUGGINGFACE_HUB_CACHE",
     "MKL_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_CORETYPE",
     "OPENBLAS_NUM_THREADS",
+    "TRANSFORMERS_OFFLINE",
     "XDG_CACHE_HOME",
 )
 

@@ -9,7 +9,7 @@ import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -19,16 +19,16 @@ from .options import PATH, existing_index, json_option
 from .printing import print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .search.serve.settings import Settings
 
 KEPT = ""  # the token's own file
 MCP_PATH = "/mcp"
 
+F = TypeVar("F", bound="Callable[..., Any]")
 
-@click.command()
-@click.option(
+indexes_option = click.option(
     "--index",
     "index_paths",
     type=PATH,
@@ -37,38 +37,58 @@ MCP_PATH = "/mcp"
     help=f"An index; repeat it to serve several. Default: ${INDEX_VARIABLE}, else the nearest "
     f"{INDEX_NAME}/ at or above.",
 )
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="Where to listen. Any but this machine's own loopback address needs the token.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    metavar="NUMBER",
-    default=7700,
-    show_default=True,
-    help="The port; 0 takes one that is free.",
-)
-@click.option(
-    "--token",
-    "token_file",
-    metavar="[FILE]",
-    is_flag=False,
-    flag_value=KEPT,
-    help="Ask for a token on the loopback address, too. It lies in FILE, else in the user's "
-    "settings, and is made where there is none.",
-)
-@click.option("--no-token", is_flag=True, help="Ask for no token, whoever can reach the server.")
-@click.option(
-    "--host-name",
-    "hosts",
-    metavar="NAME",
-    multiple=True,
-    help="A name that the server is reached by, as browsers send it; repeatable.",
-)
+
+
+def listening_options(port: int) -> Callable[[F], F]:
+    """Where a server listens, and whom it answers; `port` is the default."""
+    options = (
+        click.option(
+            "--host",
+            metavar="ADDRESS",
+            default="127.0.0.1",
+            show_default=True,
+            help="Where to listen. Any but this machine's own loopback address needs the token.",
+        ),
+        click.option(
+            "--port",
+            type=click.IntRange(0, 65_535),
+            metavar="NUMBER",
+            default=port,
+            show_default=True,
+            help="The port; 0 takes one that is free.",
+        ),
+        click.option(
+            "--token",
+            "token_file",
+            metavar="[FILE]",
+            is_flag=False,
+            flag_value=KEPT,
+            help="Ask for a token on the loopback address, too. It lies in FILE, else in the "
+            "user's settings, and is made where there is none.",
+        ),
+        click.option(
+            "--no-token", is_flag=True, help="Ask for no token, whoever can reach the server."
+        ),
+        click.option(
+            "--host-name",
+            "hosts",
+            metavar="NAME",
+            multiple=True,
+            help="A name that the server is reached by, as browsers send it; repeatable.",
+        ),
+    )
+
+    def listening(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return listening
+
+
+@click.command()
+@indexes_option
+@listening_options(7700)
 @click.option(
     "--origin",
     "origins",
@@ -100,8 +120,6 @@ def serve(
     """
     # For a short text, threads of BLAS cost more than they do; NumPy asks when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if no_token and token_file is not None:
-        raise click.UsageError("--token or --no-token, not both")
     paths = [existing_index(path) for path in index_paths or (None,)]
     uvicorn = _uvicorn()
     from .search.serve.app import create_app
@@ -118,40 +136,11 @@ def serve(
 
 
 @click.command()
-@click.option(
-    "--index",
-    "index_paths",
-    metavar="PATH",
-    multiple=True,
-    help=f"An index; repeat it for several. Default: ${INDEX_VARIABLE}, else the nearest "
-    f"{INDEX_NAME}/ at or above.",
-)
+@indexes_option
 @click.option(
     "--http", is_flag=True, help="Answer over HTTP, at /mcp, in place of standard input and output."
 )
-@click.option(
-    "--host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="With --http, where to listen. Any but a loopback address needs the token.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    metavar="NUMBER",
-    default=7701,
-    show_default=True,
-    help="With --http, the port; 0 takes one that is free.",
-)
-@click.option("--no-token", is_flag=True, help="Ask for no token, whoever can reach the server.")
-@click.option(
-    "--host-name",
-    "hosts",
-    metavar="NAME",
-    multiple=True,
-    help="With --http, a name that the server is reached by; repeatable.",
-)
+@listening_options(7701)
 @click.option(
     "--json",
     "as_json",
@@ -163,6 +152,7 @@ def mcp(
     http: bool,
     host: str,
     port: int,
+    token_file: str | None,
     no_token: bool,
     hosts: tuple[str, ...],
     as_json: bool,
@@ -170,13 +160,16 @@ def mcp(
     """Let an agent search, by the Model Context Protocol.
 
     An agent starts it and speaks to it over standard input and output; `clsearch mcp --json` says
-    what to put into its settings. It can search and read, and changes nothing.
+    what to put into its settings. It can search and read, and changes nothing. What is said of a
+    host, a port and a token is for --http.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     paths = [existing_index(path) for path in index_paths or (None,)]
     from .search.serve.settings import Settings
 
-    settings, _ = _with_token(Settings(host, port, hosts=hosts), None, no_token or not http)
+    settings, file = Settings(host, port, hosts=hosts), None
+    if http:
+        settings, file = _with_token(settings, token_file, no_token)
     if as_json:
         agent = _by_http(settings) if http else _by_stdio(paths)
         print_json({"mcpServers": {"clsearch": agent}})
@@ -194,7 +187,7 @@ def mcp(
 
     with _listening(host, port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
-        say(f"clsearch: {_by_http(settings)['url']}")
+        say(f"clsearch: {_by_http(settings)['url']}{_token_said(file)}")
         _run(uvicorn, create_http_app(server, settings, MCP_PATH), settings, listening)
 
 
@@ -208,10 +201,7 @@ def _by_stdio(paths: Sequence[Path]) -> dict[str, Any]:
 
 def _by_http(settings: Settings) -> dict[str, Any]:
     """What an agent connects to, and with which token."""
-    from .search.serve.settings import as_host
-
-    host = settings.hosts[0] if settings.hosts else as_host(settings.host)
-    agent: dict[str, Any] = {"type": "http", "url": f"http://{host}:{settings.port}{MCP_PATH}"}
+    agent: dict[str, Any] = {"type": "http", "url": f"http://{settings.named}{MCP_PATH}"}
     if settings.token is not None:
         agent["headers"] = {"Authorization": f"Bearer {settings.token}"}
     return agent
@@ -221,6 +211,8 @@ def _with_token(
     settings: Settings, token_file: str | None, no_token: bool
 ) -> tuple[Settings, Path | None]:
     """The settings with the token that is asked for, and the file it lies in."""
+    if no_token and token_file is not None:
+        raise click.UsageError("--token or --no-token, not both")
     from .search.serve.tokens import kept_token, token_path
 
     if no_token or (token_file is None and settings.loopback):
@@ -254,16 +246,16 @@ def _announce(
     settings: Settings, indexes: Mapping[str, Path], token: Path | None, as_json: bool
 ) -> None:
     """Say where the server is, what it serves, and where its token lies."""
-    from .search.serve.settings import as_host
-
-    host = "127.0.0.1" if settings.wildcard else as_host(settings.host)
-    url = f"http://{host}:{settings.port}"
+    url = f"http://{settings.address}"
     if as_json:
         shown = {name: str(path) for name, path in indexes.items()}
         print_json({"url": url, "indexes": shown, "token": None if token is None else str(token)})
         return
-    asked = "" if token is None else f"; its token is in {token}"
-    say(f"clsearch: {', '.join(indexes)} at {url}{asked}")
+    say(f"clsearch: {', '.join(indexes)} at {url}{_token_said(token)}")
+
+
+def _token_said(file: Path | None) -> str:
+    return "" if file is None else f"; its token is in {file}"
 
 
 def _uvicorn() -> Any:

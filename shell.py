@@ -14,7 +14,7 @@ VARIABLE = "CLSEARCH_DAEMON"
 INDEX_NAME, INDEX_VARIABLE = ".clsearch", "CLSEARCH_INDEX"
 ACKNOWLEDGED = 1.0  # seconds; a process that is alive says at once that it has the question
 ANSWERED = 10.0  # seconds
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 2, 130
 # Options whose commands need this process: its standard input, a model of its own, its help.
 OWN = ("--rerank", "--queries", "--help", "-h")
 
@@ -97,14 +97,20 @@ def ask(index: str, question: list[str]) -> int | None:
         return None
     except KeyboardInterrupt:
         return interrupted()
+    out = False
     try:
         for stream, text in printed:
             while text:
                 text = text[os.write(stream, text) :]
+                out = True
     except BrokenPipeError:  # `clsearch search … | head`
         return 1
-    except OSError:  # the command says in words what is wrong with a stream
-        return None
+    except OSError as error:
+        if not out:
+            return None  # the command says in words what is wrong with a stream
+        # It would print once more what is out already.
+        os.write(2, f"clsearch: {(error.strerror or str(error)).lower()}\n".encode())
+        return FAILED
     except KeyboardInterrupt:
         return interrupted()
     return code

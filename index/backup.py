@@ -7,8 +7,8 @@ searched, where it lies.
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,14 +17,12 @@ from .check import check, check_documents
 from .destination import new_folder
 from .errors import IndexDamaged, IndexUnwritable, UsageError
 from .files import DATABASE, TEMPORARY, VECTORS, segment_path
-from .store.connection import named_errors
-from .store.copy import copy_commit
+from .store.copy import copy_commit, named_copy_errors
 from .store.snapshot import Snapshot
 from .types import SegmentRow
 
 CHUNK = 1 << 20  # bytes
-# What only the one that is written can meet.
-WRITING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}
+ELSEWHERE = "Nothing of it is left; make room there, or name a folder elsewhere."
 NEXT = "Mend it with `clsearch check --repair`, as a backup can be, too; or take an earlier one."
 
 
@@ -86,7 +84,7 @@ def _copy(index: Path, destination: Path, check: Callable[[Path], tuple[str, ...
                 # Nobody sees the file until it is whole, and `new_folder` makes it durable.
                 target.execute("PRAGMA journal_mode = OFF")
                 target.execute("PRAGMA synchronous = OFF")
-                with _named_errors(index, destination):
+                with named_copy_errors(index, repr(str(destination)), ELSEWHERE):
                     files = copy_commit(
                         index, target, lambda row: (row, opened.enter_context(_open(index, row)))
                     )
@@ -104,22 +102,6 @@ def _copy(index: Path, destination: Path, check: Callable[[Path], tuple[str, ...
             return BackupReport(
                 snapshot.generation, counts.documents, counts.passages, len(files), size
             )
-
-
-@contextmanager
-def _named_errors(index: Path, destination: Path) -> Iterator[None]:
-    """As `connection.named_errors`, but a full disk is the destination's."""
-    try:
-        with named_errors(index):
-            yield
-    except IndexUnwritable as error:
-        code = getattr(error.__cause__, "sqlite_errorcode", 0)
-        if code not in WRITING:
-            raise
-        raise IndexUnwritable(
-            f"{str(destination)!r} could not be written ({error.__cause__}). Nothing of it is "
-            "left; make room there, or name a folder elsewhere."
-        ) from error
 
 
 def _open(index: Path, row: SegmentRow) -> BinaryIO:

@@ -35,14 +35,16 @@ def new_folder(destination: Path) -> Iterator[Path]:
         folder = Path(
             tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}.{PARTIAL}-")
         )
+    place = folder
     try:
         with _named_errors(destination):
             yield folder
             _make_durable(folder)
             os.rename(folder, destination)
+            place = destination
             sync_folder(destination.parent)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
         raise
 
 

@@ -1,6 +1,10 @@
 """What tests of several parts share."""
 
+import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -8,11 +12,23 @@ from words_encoder import WordsEncoder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_daemon() -> Iterator[None]:
-    """No test but the daemon's own leaves a process behind, or is answered by one."""
+def _no_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test but the daemon's own is answered by a process behind, and none leaves one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLSEARCH_DAEMON", "off")
         yield
+    below = os.fsencode(tmp_path_factory.getbasetemp())
+    until = time.monotonic() + 10  # seconds; it looks once a second whether its index is there
+    while left := [one for one in _processes() if b"clsearch.background" in one and below in one]:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
+
+
+def _processes() -> Iterator[bytes]:
+    """The command line of each process, where the system tells."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes()
 
 
 @pytest.fixture

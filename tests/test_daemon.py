@@ -1,5 +1,6 @@
 """Searches that a process in the background answers: as the command would, or not at all."""
 
+import errno
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ import pytest
 import clsearch
 from clsearch import Index, Searcher, daemon, runtime, shell
 from clsearch.cli import search
+from clsearch.index.encoder import hub
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux says whose a socket is")
 
@@ -108,6 +110,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_RUNTIME_DIR", str(path))
         for name in ("CI", "CLSEARCH_DAEMON", "CLSEARCH_INDEX", "NO_COLOR", "COLUMNS"):
             patch.delenv(name, raising=False)
+        # A command that is run in this process sets it, and then another process is asked.
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
         yield path / "clsearch"
 
 
@@ -521,6 +525,7 @@ def test_it_answers_beside_other_work(listening: Path, capfd: pytest.CaptureFixt
     whole = question("moon", "--json")
     assert reply_to(whole[:-1], listening) == b""
     assert reply_to(b"", listening) == b""
+    assert reply_to(whole.replace(b"\x0080\0", b"\0many\0", 1), listening) == b""
     found = shell.pieces_of(reply_to(whole, listening)[1:])
     assert found is not None
     [(_, printed)], code = found
@@ -639,3 +644,47 @@ def test_a_socket_that_breaks_is_no_reader_that_is_gone(
     theirs.close()
     monkeypatch.setattr(runtime, "connect", lambda *_: ours)
     assert shell.ask(str(index), ["", "sea"]) is None
+
+
+def test_what_is_out_is_not_printed_once_more(
+    index: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The disk under standard output is full after a first piece."""
+    pieces = b"".join(
+        b"1" + len(text).to_bytes(4, "big") + text for text in (b"first\n", b"second\n")
+    )
+    monkeypatch.setattr(shell, "replied", lambda *_: pieces + b"00")
+    write = os.write
+
+    def full(stream: int, text: bytes) -> int:
+        if text == b"second\n":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(stream, text)
+
+    monkeypatch.setattr(shell.os, "write", full)
+    assert shell.ask(str(index), ["", "sea"]) == 2
+    assert capfd.readouterr() == ("first\n", "clsearch: no space left on device\n")
+
+
+def test_a_socket_that_cannot_be_leaves_nothing_open(
+    listening: Path, encoder: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "other"
+    with Index.open(path, encoder=encoder) as made:
+        made.add(DOCUMENTS)
+    searcher = Searcher.open(path, encoder)
+    searcher.search("sea", mode="lexical")
+    before = set(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "address", lambda *_: "/nowhere/at/all")
+        with pytest.raises(FileNotFoundError):
+            daemon.Listener(path, searcher, search)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    daemon.Listener(path, searcher, search).close()  # the lock is free
+
+
+def test_every_variable_of_the_hub_is_compared() -> None:
+    source = Path(hub.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r'"((?:HF|HUGGINGFACE|XDG)_[A-Z_]+)"', source))
+    assert "HUGGINGFACE_HUB_CACHE" in read
+    assert read <= set(runtime.VARIABLES)

@@ -74,6 +74,19 @@ def test_a_backup_is_restored(home: Path, run: Run) -> None:
     assert run("backup", "again").stdout.startswith("again: 2 documents, 2 passages, ")
 
 
+def test_a_restore_comes_to_the_working_folder(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not to an index above it, which nobody has named."""
+    run("backup", "kept")
+    monkeypatch.chdir(home / "notes")
+    run("restore", "../kept")
+    assert Path(".clsearch").is_dir()
+    monkeypatch.setenv("CLSEARCH_INDEX", "named")
+    run("restore", "../kept")
+    assert Path("named").is_dir()
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_export_is_imported(home: Path, run: Run, format: str) -> None:
     made = said(run("export", "out", "--format", format, "--json"), "export")
@@ -105,6 +118,8 @@ def test_an_import_with_another_model_says_that_all_is_encoded(home: Path, run: 
 
 def test_what_cannot_be_imported_leaves_no_index(home: Path, run: Run) -> None:
     assert "there is no" in run("import", "notes", "--index", "new", code=2).stderr
+    Path("report.pdf").write_bytes(b"%PDF")
+    assert "line 1: not JSON" in run("import", "report.pdf", "--index", "new", code=2).stderr
     assert not Path("new").exists()
 
 

@@ -14,6 +14,7 @@ from clsearch import Index
 from clsearch.index.config import SAMPLE
 
 TREE = Path(__file__).parent.parent
+DOCS = TREE / "docs"
 README = (TREE / "README.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -94,7 +95,25 @@ def test_the_scripts_for_frameworks_run(name: str, tmp_path: Path) -> None:
     assert "Flat, spreads on the stone" in ran.stdout
 
 
-def test_every_page_that_is_linked_is_there() -> None:
-    pages = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert pages
-    assert all((TREE / page).exists() for page in pages)
+def anchors(page: str) -> set[str]:
+    """Of a page's headings, as GitHub names them."""
+    text = re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{one.name}" for one in DOCS.glob("*.md"))])
+def test_whatever_a_page_links_to_is_there(page: str) -> None:
+    """Files, and headings in them."""
+    here = TREE / page
+    for link in re.findall(r"\]\(([^):\s]+)\)", here.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = here.parent / name if name else here
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_links_are_found() -> None:
+    """Else the test above could pass by looking at nothing."""
+    assert "](docs/cli.md)" in README
+    assert "search" in anchors((DOCS / "cli.md").read_text(encoding="utf-8"))

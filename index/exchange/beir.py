@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from ..errors import UsageError
 from . import jsonl
 from .origin import Origin
-from .records import Incoming, Outgoing, bad, read_mtime
+from .records import Incoming, Outgoing, left_over, out_of_order, read_count, read_mtime
 
 DOCUMENTS = "corpus.jsonl"
 PASSAGES = "passages.jsonl"
@@ -45,22 +44,14 @@ def read(file: Path, origin: Origin | None, fingerprint: str) -> Iterator[Incomi
     passages = jsonl.records(beside) if use else iter(())
     for _, where, record in jsonl.records(file):
         document = jsonl.document_of(where, record, "_id")
-        count = record.get("passages")
-        if not isinstance(count, int):
-            raise bad(where, "passages", count, "a number")
+        count = read_count(where, record.get("passages"))
         vectors = {}
         if use:
             own = list(islice(passages, count))
-            if [passage.get("document") for _, _, passage in own] != [document.id] * count:
+            found = [passage.get("document") for _, _, passage in own]
+            if len(found) != count or {*found} - {document.id}:
                 raise out_of_order(beside, document.id, count)
             vectors = jsonl.vectors_of(where, [one for _, _, one in own], origin.dimension)
         yield Incoming(where, document, read_mtime(where, record.get("mtime")), vectors)
-
-
-def out_of_order(file: Path, document: str, count: int) -> UsageError:
-    """The error of passages that do not stand as their documents do."""
-    return UsageError(
-        f"{file}: the {count} passages of {document!r} do not follow where its turn is: both files "
-        "must have the same documents in the same order. Export again, or remove the export.json "
-        "beside them: then passages are encoded anew."
-    )
+    if next(passages, None) is not None:
+        raise left_over(beside)

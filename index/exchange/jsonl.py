@@ -23,6 +23,7 @@ from .records import (
 )
 
 DOCUMENTS = "documents.jsonl"
+MENDED = "mend the line or take it out, and import again"
 LONGEST = 1 << 30  # bytes of a line: a document of 30 million characters, with all its vectors
 
 
@@ -86,7 +87,11 @@ def read(file: Path, origin: Origin | None, fingerprint: str) -> Iterator[Incomi
 
 def records(file: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """(line number from 1, the place for messages, the object) of each line that is not blank."""
-    with file.open("rb") as lines:
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise UsageError(f"{str(file)!r} cannot be read: {error.strerror}; export again") from error
+    with opened as lines:
         number = 0
         while line := lines.readline(LONGEST + 1):
             number += 1
@@ -98,9 +103,9 @@ def records(file: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
             try:
                 record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (ValueError, RecursionError) as error:
-                raise UsageError(f"{where}: not JSON: {error}") from error
+                raise UsageError(f"{where}: not JSON: {error}; {MENDED}") from error
             if not isinstance(record, dict):
-                raise UsageError(f"{where}: not a JSON object: {line[:60]!r}")
+                raise UsageError(f"{where}: not a JSON object: {line[:60]!r}; {MENDED}")
             yield number, where, record
 
 

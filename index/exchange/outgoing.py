@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import vectors
 from ..store.connection import reading
-from ..store.copy import copy_commit
+from ..store.copy import copy_commit, named_copy_errors
 from ..store.snapshot import Snapshot, restored
 from ..types import Filter, Passage
 from ..vectors import Segment
@@ -20,6 +20,9 @@ from .records import Outgoing, OutgoingPassage
 
 # Passages whose vectors are in memory at once, and those of one more document.
 TOGETHER = 4096
+
+# SQLite's own names for it, in this order; else it is /var/tmp or /tmp.
+COPY = "a copy of the database in the folder for temporary files ($SQLITE_TMPDIR, $TMPDIR)"
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def outgoing(
     writer waits. Raises as `copy_commit` and `Snapshot.matching` do.
     """
     with closing(sqlite3.connect("")) as copy:
-        with reading(index):
+        with named_copy_errors(index, COPY, "Make room there, or name another."), reading(index):
             segments = copy_commit(index, copy, lambda row: Segment.open(index, row))
         snapshot = Snapshot(index, copy)
         dimension = snapshot.declaration.get("dimension")

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from ..errors import UsageError
 from ..types import Document
 from . import jsonl
-from .beir import out_of_order
 from .origin import Origin
 from .records import (
     Incoming,
@@ -22,7 +21,10 @@ from .records import (
     OutgoingPassage,
     Vector,
     bad,
+    left_over,
+    out_of_order,
     outline_json,
+    read_count,
     read_document,
     read_mtime,
     read_vector,
@@ -165,16 +167,16 @@ def read(file: Path, origin: Origin | None, fingerprint: str) -> Iterator[Incomi
     for number, row in _rows(file, None):
         where = f"{file}, row {number}"
         document = _document(where, row)
-        count = row.get("passages")
-        if not isinstance(count, int):
-            raise bad(where, "passages", count, "a number")
+        count = read_count(where, row.get("passages"))
         vectors = {}
         if use:
             own = list(islice(passages, count))
-            if [name for name, _, _ in own] != [document.id] * count:
+            if len(own) != count or {name for name, _, _ in own} - {document.id}:
                 raise out_of_order(beside, document.id, count)
             vectors = {hash: vector for _, hash, vector in own if vector is not None}
         yield Incoming(where, document, read_mtime(where, row.get("mtime")), vectors)
+    if next(passages, None) is not None:
+        raise left_over(beside)
 
 
 def _document(where: str, row: dict[str, Any]) -> Document:
@@ -243,4 +245,7 @@ def _named_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{file} cannot be read as Parquet: {error}") from error
+        raise UsageError(
+            f"{file} cannot be read as Parquet: {error}; make the file anew, or say what it is "
+            "with --format"
+        ) from error

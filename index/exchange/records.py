@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -101,6 +102,25 @@ def read_mtime(where: str, value: object) -> float | None:
     raise bad(where, "mtime", value, "a number of seconds, or null")
 
 
+def read_count(where: str, value: object) -> int:
+    """How many passages a document has. Raises `UsageError`."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    raise bad(where, "passages", value, "a number from 0 on")
+
+
+def out_of_order(file: Path, document: str, count: int) -> UsageError:
+    """The error of passages that do not stand as their documents do."""
+    return UsageError(
+        f"{file}: the {count} passages of {document!r} do not follow where its turn is: {TOGETHER}"
+    )
+
+
+def left_over(file: Path) -> UsageError:
+    """The error of passages after those of the last document."""
+    return UsageError(f"{file}: passages are left over after the last document: {TOGETHER}")
+
+
 def read_vector(where: str, values: Any, dimension: int) -> Vector:
     """A vector `[dimension]` of unit length, rounded as an index keeps it. Raises `UsageError`."""
     try:
@@ -123,6 +143,10 @@ def read_vector(where: str, values: Any, dimension: int) -> Vector:
     return vector
 
 
+TOGETHER = (
+    "both files must have the same documents in the same order. Export again, or remove the "
+    "export.json beside them: then passages are encoded anew."
+)
 AGAIN = (
     "Export again, or take the vectors away (the export.json beside them): then passages are "
     "encoded anew."
@@ -131,7 +155,9 @@ AGAIN = (
 
 def bad(where: str, name: str, value: object, expected: str) -> UsageError:
     """The error of a value that is not what was expected."""
-    return UsageError(f"{where}: {name!r} is {value!r:.60}, where {expected} is needed")
+    return UsageError(
+        f"{where}: {name!r} is {value!r:.60}, where {expected} is needed; mend it, or export again"
+    )
 
 
 def _is_count(value: object) -> TypeGuard[int]:

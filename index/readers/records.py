@@ -58,7 +58,7 @@ def values_of(record: Mapping[str, Any]) -> tuple[str, str, str, dict[str, Json]
     metadata = {name: plain(value) for name, value in values.items()}
     if text is None:
         text = "\n".join(f"{name}: {_shown(value)}" for name, value in metadata.items() if value)
-    id = clean(str(identity)).strip() if identity else ""
+    id = "" if identity is None else clean(str(identity)).strip()
     return id, clean(" ".join((title or "").split())), clean(text), metadata
 
 
@@ -71,7 +71,9 @@ def _take(values: dict[str, Any], names: tuple[str, ...], types: tuple[type, ...
     found = [
         name
         for name in (by_name.get(name) for name in names)
-        if name is not None and isinstance(values[name], types)
+        if name is not None
+        and isinstance(values[name], types)
+        and not isinstance(values[name], bool)
     ]
     filled = [name for name in found if str(values[name]).strip()]
     return values.pop((filled or found)[0]) if found else None

@@ -1,15 +1,20 @@
 """One commit of an index, copied: so that what takes long keeps no writer waiting."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import IndexDamaged
+from ..errors import IndexDamaged, IndexUnwritable
 from ..types import SegmentRow
+from .connection import named_errors
 from .snapshot import Snapshot
 
 T = TypeVar("T")
+
+# What only the copy that is written can meet, not the index that is read.
+WRITING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE}
 
 
 def copy_commit(
@@ -38,3 +43,17 @@ def copy_commit(
                 continue
             snapshot.copy_to(target)
             return found
+
+
+@contextmanager
+def named_copy_errors(index: Path, copy: str, next_step: str) -> Iterator[None]:
+    """As `connection.named_errors`, but a full disk is that of the copy."""
+    try:
+        with named_errors(index):
+            yield
+    except IndexUnwritable as error:
+        if getattr(error.__cause__, "sqlite_errorcode", 0) not in WRITING:
+            raise
+        raise IndexUnwritable(
+            f"{copy} could not be written ({error.__cause__}). {next_step}"
+        ) from error

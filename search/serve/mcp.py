@@ -10,10 +10,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from ...index.errors import ClsearchError, DocumentMissing, UsageError
+
+# First, for what is imported below needs some of them, too.
+try:
+    from mcp.server import MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
+    from mcp.server.transport_security import TransportSecuritySettings
+    from mcp.types import CallToolResult, TextContent, ToolAnnotations
+    from pydantic import Field
+except ModuleNotFoundError as error:
+    raise ClsearchError(
+        f"no module {error.name!r}, which `clsearch mcp` needs: pip install 'clsearch[mcp]'"
+    ) from error
 
 from ... import __version__
-from ...index.errors import ClsearchError, DocumentMissing, UsageError
 from ..hit import Hit
 from ..searcher import Searcher
 from .agent_answers import LINE, NAME, DocumentPart, IndexFacts, IndexList, Passages
@@ -22,16 +33,6 @@ from .guard import App, Guard
 from .indexes import Indexes, Served
 from .settings import Settings
 from .untrusted import readable_id
-
-try:
-    from mcp.server import MCPServer
-    from mcp.server.mcpserver.exceptions import ToolError
-    from mcp.server.transport_security import TransportSecuritySettings
-    from mcp.types import CallToolResult, TextContent, ToolAnnotations
-except ModuleNotFoundError as error:
-    raise ClsearchError(
-        f"no module {error.name!r}, which `clsearch mcp` needs: pip install 'clsearch[mcp]'"
-    ) from error
 
 
 class Told(Protocol):
@@ -182,8 +183,12 @@ def create_http_app(server: MCPServer[Any], settings: Settings, path: str = "/mc
     Without sessions, and with answers of one piece: no connection stays open that the guard would
     have to let pass.
     """
+    # On all addresses of the machine, the address that a client has dialled is the one to accept:
+    # the guard knows it, the SDK does not.
     security = TransportSecuritySettings(
-        allowed_hosts=sorted(settings.accepted_hosts), allowed_origins=list(settings.origins)
+        enable_dns_rebinding_protection=not settings.wildcard,
+        allowed_hosts=sorted(settings.accepted_hosts),
+        allowed_origins=list(settings.origins),
     )
     app = server.streamable_http_app(
         streamable_http_path=path,
@@ -199,10 +204,13 @@ def create_http_app(server: MCPServer[Any], settings: Settings, path: str = "/mc
 def _known(served: Served, document: str) -> str:
     """The id of a document that an answer calls so."""
     with served.snapshot() as snapshot:
+        there = snapshot.document(document) is not None
+        if there and readable_id(document, NAME) == document:
+            return document
         ids = snapshot.document_ids()
-    if document in ids:
-        return document
     found = [id for id in ids if readable_id(id, NAME) == document]
+    if not found and there:
+        return document  # as its user calls it, and no answer
     if len(found) != 1:
         raise DocumentMissing(f"the index has no document {document!r}")
     return found[0]

@@ -81,6 +81,21 @@ class Settings:
         return address is not None and address.is_unspecified
 
     @property
+    def address(self) -> str:
+        """Host and port by which this machine reaches the server."""
+        host = as_host(self.host)
+        if self.wildcard:
+            host = LOOPBACK[2] if ":" in host else LOOPBACK[0]
+        return f"{host}:{self.port}"
+
+    @property
+    def named(self) -> str:
+        """Host and port by which others reach it: the first of `hosts`, where there is one."""
+        if not self.hosts:
+            return self.address
+        return self.hosts[0] if _has_port(self.hosts[0]) else f"{self.hosts[0]}:{self.port}"
+
+    @property
     def accepted_hosts(self) -> frozenset[str]:
         """The values of `Host` that are answered: exactly these, and no part of one."""
         names = [*LOOPBACK, *(name for name in self.hosts if not _has_port(name))]

@@ -47,14 +47,16 @@ def clean_line(text: str, length: int) -> str:
 
 
 def readable_id(id: str, length: int) -> str:
-    r"""The id of a document: as it is, or escaped where it has what cannot be seen.
+    r"""The id of a document: as it is, or escaped where it has what cannot be seen, or a backslash.
 
-    So no document passes for another.
+    So no document passes for another, for one that is spelt as another is escaped neither.
 
     >>> readable_id("notes/a.md", 20), readable_id("notes/a\u200b.md", 20)
     ('notes/a.md', 'notes/a\\u200b.md')
+    >>> print(readable_id(r"notes/a\u200b.md", 20))
+    notes/a\\u200b.md
     """
-    if clean_line(id, len(id)) != id:
+    if "\\" in id or clean_line(id, len(id)) != id:
         id = id.encode("unicode_escape").decode("ascii")
     return shortened(id, length)
 

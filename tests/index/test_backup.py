@@ -183,7 +183,10 @@ def test_killed_it_leaves_nothing_that_looks_like_a_backup(
     killed = subprocess.run(command, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "kept").exists()
-    assert [name for name in partial(tmp_path) if not name.startswith(".")] == []
+    assert all(name.startswith(".kept.partial-") for name in partial(tmp_path))
+    assert not [
+        path for path in tmp_path.iterdir() if path.name not in ("index", *partial(tmp_path))
+    ]
     assert check(index) == ()
     back_up(index, tmp_path / "kept")
     assert check(tmp_path / "kept") == ()
@@ -233,6 +236,24 @@ def test_what_the_system_refuses_is_explained(
     monkeypatch.setattr(destination.os, "fsync", refuse)
     with pytest.raises(IndexUnwritable, match=r"kept' could not be written \(Disk quota exceeded"):
         back_up(index, tmp_path / "kept")
+    assert partial(tmp_path) == []
+
+
+def test_what_may_not_be_on_the_disk_is_not_left(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system fails when the folder has its name already."""
+    sync = destination.sync_folder
+
+    def refuse(folder: Path) -> None:
+        if folder == tmp_path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(folder)
+
+    monkeypatch.setattr(destination, "sync_folder", refuse)
+    with pytest.raises(IndexUnwritable, match="Nothing of it is left"):
+        back_up(index, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
     assert partial(tmp_path) == []
 
 

@@ -51,13 +51,13 @@ def test_memory_grows_by_ids_and_not_by_texts(
     That is less than half of its text. A merge has vectors in memory, up to a bound of its own.
     """
     monkeypatch.setattr(merge, "FANOUT", 1_000)
-    monkeypatch.setattr(batch, "PASSAGES", 100)
-    monkeypatch.setattr(batch, "SLICE", 50)
-    monkeypatch.setattr(sync, "HELD_CHARACTERS", 50 * LENGTH)
-    peak(tmp_path / "warm", encoder, 100)  # caches of words, and modules
-    few = peak(tmp_path / "few", encoder, 100)
-    many = peak(tmp_path / "many", encoder, 800)
-    assert many - few < 700 * LENGTH / 2
+    monkeypatch.setattr(batch, "PASSAGES", 50)
+    monkeypatch.setattr(batch, "SLICE", 25)
+    monkeypatch.setattr(sync, "HELD_CHARACTERS", 25 * LENGTH)
+    peak(tmp_path / "warm", encoder, 40)  # caches of words, and modules
+    few = peak(tmp_path / "few", encoder, 40)
+    many = peak(tmp_path / "many", encoder, 240)
+    assert many - few < 200 * LENGTH / 2, (few, many)
 
 
 def test_few_segments_are_open_at_once(

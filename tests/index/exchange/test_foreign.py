@@ -116,7 +116,7 @@ def outlined(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (changed(id=""), "line 1: 'id' is '', where text that is not empty is needed"),
+        (changed(id=""), "line 1: 'id' is '', where text that is not empty is needed; mend it"),
         (changed(id=3), "line 1: 'id' is 3, where text is needed"),
         (changed(text=None), "line 1: 'text' is None"),
         (changed(metadata=[]), r"line 1: 'metadata' is \[\], where an object is needed"),
@@ -153,7 +153,7 @@ def test_a_value_that_cannot_be_right_is_named(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"{", "line 1: not JSON"),
+        (b"{", "line 1: not JSON: .*; mend the line"),
         (b"[1]", "line 1: not a JSON object"),
         (b"\xff", "line 1: not JSON: 'utf-8' codec"),
         (b"[" * 100_000, "line 1: not JSON"),
@@ -162,7 +162,7 @@ def test_a_value_that_cannot_be_right_is_named(
             "line 2: the id 'a' is taken by .*line 1",
         ),
         (b'{"id": "a", "text": " "}', "line 1: there is no text in it"),
-        (b"PAR1 and then nothing", "cannot be read as Parquet"),
+        (b"PAR1 and then nothing", "cannot be read as Parquet: .* with --format"),
     ],
 )
 def test_a_file_that_is_none_is_refused(
@@ -217,6 +217,48 @@ def test_passages_that_do_not_follow_are_refused(
     pq.write_table(table.drop_columns("vector"), file)
     with pytest.raises(UsageError, match="column 'vector' is missing"):
         taken(tmp_path / "parquet", tmp_path, encoder)
+
+
+@pytest.mark.parametrize("count", [-1, 2**62, True, 1.0, None])
+def test_a_count_that_cannot_be_right_is_named(
+    index: Path, tmp_path: Path, encoder: WordsEncoder, count: object
+) -> None:
+    exchange.export(index, tmp_path / "out", "beir")
+    corpus = tmp_path / "out" / "corpus.jsonl"
+    first = json.loads(corpus.read_text(encoding="utf-8").split("\n")[0])
+    corpus.write_text(json.dumps(first | {"passages": count}))
+    with pytest.raises(UsageError, match=r"line 1: 'passages' is .*, where a number from 0 on"):
+        taken(tmp_path / "out", tmp_path, encoder)
+
+
+@pytest.mark.parametrize(
+    ("format", "file"), [("beir", "corpus.jsonl"), ("parquet", "documents.parquet")]
+)
+def test_passages_that_are_left_over_are_refused(
+    index: Path, tmp_path: Path, encoder: WordsEncoder, format: str, file: str
+) -> None:
+    """The last document is taken out, and its passages are not."""
+    exchange.export(index, tmp_path / "out", format)
+    path = tmp_path / "out" / file
+    if format == "beir":
+        path.write_text("".join(path.open(encoding="utf-8").readlines()[:-1]), encoding="utf-8")
+    else:
+        table = pq.read_table(path)
+        pq.write_table(table.slice(0, table.num_rows - 1), path)
+    with pytest.raises(UsageError, match="passages are left over after the last document"):
+        taken(tmp_path / "out", tmp_path, encoder)
+
+
+@pytest.mark.parametrize(
+    ("format", "file"), [("beir", "passages.jsonl"), ("parquet", "passages.parquet")]
+)
+def test_passages_that_are_gone_are_named(
+    index: Path, tmp_path: Path, encoder: WordsEncoder, format: str, file: str
+) -> None:
+    exchange.export(index, tmp_path / "out", format)
+    (tmp_path / "out" / file).unlink()
+    with pytest.raises(UsageError, match=rf"{file}'? cannot be read"):
+        taken(tmp_path / "out", tmp_path, encoder)
 
 
 def test_a_passage_without_a_vector_is_encoded(

@@ -1,6 +1,9 @@
 """What is exported and imported is the same index, and nothing was encoded for it."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -118,6 +121,30 @@ def test_a_document_that_was_edited_is_encoded_where_its_text_changed(
     assert (report.encoded, report.reused) == (1, 14)
     [encoded] = encoder.encoded
     assert "Mind your head" in encoded
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, -1))
+from clsearch.index import exchange
+from clsearch.index.errors import IndexUnwritable
+try:
+    exchange.export(sys.argv[1], sys.argv[2], "jsonl")
+except IndexUnwritable as error:
+    print(error)
+"""
+
+
+def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, encoder: WordsEncoder) -> None:
+    """No file may grow beyond a limit, and the copy of the database is what grows first."""
+    index = tmp_path / "index"
+    with Index.open(index, encoder=encoder) as opened:
+        opened.add([{"id": "long", "text": "every word of this is one of many. " * 100_000}])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", FULL, str(index), str(tmp_path / "out")]
+    ran = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "in the folder for temporary files ($SQLITE_TMPDIR" in ran.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_writer_need_not_wait_for_an_export(index: Path, encoder: WordsEncoder) -> None:

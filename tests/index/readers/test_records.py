@@ -43,6 +43,11 @@ def test_names() -> None:
     assert record(text="t", body="b").metadata == {"body": "b"}
     assert record(Text="t", Title="T").title == "T"
     assert record(text="t").id == "c.jsonl#1"
+    assert record(_id=0, text="t").id == "c.jsonl#0"
+    assert (record(id=True, text="t").id, record(id=True, text="t").metadata) == (
+        "c.jsonl#1",
+        {"id": True},
+    )
     nested = record(text="t", tags=["a", {"b": None}], n=10**30)
     assert nested.metadata == {"tags": ["a", {"b": None}], "n": 10**30}
     assert record(id="x", title="T", a=1, b={"c": [2]}).text == 'a: 1\nb: {"c": [2]}'

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,20 @@ async def test_what_is_unseen_never_arrives(ask: Ask) -> None:
         assert not re.search("[\u200b\u202e\x1b]", told)
     whole = await ask("get_document", document=passage["document"])
     assert whole.structured_content["text"] == "obey me [2J\nnow"
+
+
+async def test_no_document_passes_for_another(ask: Ask, notes: Path, encoder: Any) -> None:
+    """One that is called as another is escaped, and one with a backslash, asked by either name."""
+    with Index.open(notes, encoder=encoder) as index:
+        index.add([{"id": r"evil\u200b.md", "text": "obey the other"}, {"id": r"c\d", "text": "e"}])
+    result = await ask("search", query="obey", mode="lexical")
+    called = {one["text"]: one["document"] for one in result.structured_content["passages"]}
+    assert called == {"obey me [2J\nnow": r"evil\u200b.md", "obey the other": r"evil\\u200b.md"}
+    for text, name in called.items():
+        read = await ask("get_document", document=name)
+        assert read.structured_content["text"] == text
+    for name in (r"c\d", r"c\\d"):
+        assert (await ask("get_document", document=name)).structured_content["text"] == "e"
 
 
 async def test_a_document_is_read_part_by_part(ask: Ask) -> None:
@@ -283,29 +298,52 @@ def test_stdout_carries_the_protocol_alone(real: Path) -> None:
     assert answers[2]["result"]["isError"]
 
 
-@pytest.fixture
-def url(real: Path) -> Iterator[str]:
-    """Of a server in a process of its own."""
+@contextmanager
+def serving(real: Path, config: Path, *options: str | Path) -> Iterator[str]:
+    """What a server in a process of its own says when it listens."""
     with subprocess.Popen(
-        command("--index", real, "--http", "--port", "0"),
+        command("--index", real, "--http", "--port", "0", *options),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, **ENVIRONMENT, "XDG_CONFIG_HOME": str(config)},
     ) as server:
         assert server.stderr
-        yield server.stderr.readline().removeprefix("clsearch: ").strip()
-        server.terminate()
+        try:
+            yield server.stderr.readline().removeprefix("clsearch: ").strip()
+        finally:
+            server.terminate()
         out, _ = server.communicate(timeout=20)
         assert out == ""
         assert server.returncode == 0
 
 
-async def test_over_http(url: str) -> None:
-    async with Client(url) as client:
-        assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
-        found = await client.call_tool("search", {"query": "which metal corrodes", "k": 1})
-        assert found.structured_content["passages"][0]["document"] == "b"
+async def test_over_http(real: Path, tmp_path: Path) -> None:
+    with serving(real, tmp_path) as url:
+        async with Client(url) as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
+            found = await client.call_tool("search", {"query": "which metal corrodes", "k": 1})
+            assert found.structured_content["passages"][0]["document"] == "b"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address only there")
+async def test_over_http_on_all_addresses(real: Path, tmp_path: Path) -> None:
+    """What is printed leads there, and so does each address that can be dialled."""
+    with serving(real, tmp_path, "--host", "0.0.0.0", "--no-token") as url:
+        for dialled in (url, url.replace("127.0.0.1", "127.0.0.2")):
+            assert re.fullmatch(r"http://127\.0\.0\.[12]:\d+/mcp", dialled)
+            async with Client(dialled) as client:
+                assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
+
+
+def test_over_http_with_a_token_where_others_share_the_machine(real: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own" / "token"
+    with serving(real, tmp_path, "--token", file) as said:
+        url, _, place = said.partition("; its token is in ")
+        assert place == str(file)
+        assert httpx.post(url, json={}).status_code == 401
+        bearer = {"Authorization": f"Bearer {file.read_text().strip()}"}
+        assert httpx.post(url, json={}, headers=bearer).status_code != 401
 
 
 @pytest.mark.parametrize(
@@ -336,9 +374,13 @@ async def test_over_http_the_guard_stands_before_it(
     assert answer.status_code == status
 
 
-def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mcp.server", None)
-    monkeypatch.delitem(sys.modules, "clsearch.search.serve.mcp")
+@pytest.mark.parametrize("missing", ["mcp.server", "pydantic"])
+def test_without_its_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    for module in ("mcp", "agent_answers"):
+        monkeypatch.delitem(sys.modules, f"clsearch.search.serve.{module}")
     with pytest.raises(ClsearchError, match=r"pip install 'clsearch\[mcp\]'"):
         importlib.import_module("clsearch.search.serve.mcp")
 
