@@ -8,24 +8,20 @@ cost of encoding a sentence (benchmarks/sentences.py compares the sentences that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..index import analysis
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Vectors = NDArray[np.float32]
+    from ..index.encoder.words import Words
 
 
 @runtime_checkable
 class WordEncoder(Protocol):
     """An encoder whose words have vectors; `clsearch.Encoder` is one."""
 
-    def word_vectors(self, texts: Sequence[str]) -> list[Vectors] | None:
-        """A unit vector for each token of each text; None where the model's cannot be read."""
+    def word_vectors(self, texts: Sequence[str]) -> Words | None:
+        """The tokens of texts with their vectors; None where the model's cannot be read."""
 
 
 class Likeness:
@@ -39,30 +35,31 @@ class Likeness:
             if name in weights:
                 written.setdefault(name, text[term.start : term.end])
         found = words.word_vectors(list(written.values())) if written else None
-        own = {name: one for name, one in zip(written, found or (), strict=False) if len(one)}
+        self._terms = list(written) if found else []
+        self._asked = found
         self._words = words
-        self._terms, self._vectors = list(own), list(own.values())
 
     def of(self, sentences: Sequence[str]) -> list[dict[str, float]]:
         """For each sentence: term -> how near it has one, from 0 to 1.
 
         That is the squared cosine of the nearest of its tokens, the mean of a term's own.
         """
-        found = self._words.word_vectors(sentences) if self._terms and sentences else None
-        if found is None:
+        asked = self._asked
+        found = self._words.word_vectors(sentences) if asked and sentences else None
+        if asked is None or found is None or not len(asked.places):
             return [{} for _ in sentences]
         import numpy as np
 
-        every = np.concatenate(self._vectors)
-        means = np.zeros((len(every), len(self._terms)), np.float32)
-        places = np.cumsum([0, *map(len, self._vectors)])
-        for term, (low, high) in enumerate(pairwise(places.tolist())):
-            means[low:high, term] = 1 / (high - low)
-        sizes = np.array([len(one) for one in found])
-        nearest = np.zeros((len(found), len(every)), np.float32)
-        if sizes.any():
-            starts = (np.cumsum(sizes) - sizes)[sizes > 0]
-            cosines = np.concatenate(found) @ every.T
-            nearest[sizes > 0] = np.maximum.reduceat(cosines, starts)
-        likes = np.square(np.maximum(nearest, 0)) @ means
-        return [dict(zip(self._terms, like, strict=True)) for like in likes.tolist()]
+        some = found.sizes > 0
+        nearest = np.zeros((len(sentences), len(asked.places)), np.float32)
+        if some.any():
+            cosines = (found.vectors @ asked.vectors.T)[:, asked.places][found.places]
+            starts = (np.cumsum(found.sizes) - found.sizes)[some]
+            nearest[some] = np.maximum.reduceat(cosines, starts)
+        near = np.square(np.maximum(nearest, 0))
+        ends = np.cumsum(asked.sizes).tolist()
+        means = [
+            near[:, end - size : end].mean(axis=1).tolist() if size else [0.0] * len(near)
+            for end, size in zip(ends, asked.sizes.tolist(), strict=True)
+        ]
+        return [dict(zip(self._terms, own, strict=True)) for own in zip(*means, strict=True)]

@@ -22,7 +22,7 @@ from .pipeline import Backend, Precision, ahead, spread
 from .pooling import concatenate, kept_tokens, pooling_weights
 from .tokenizer import Tokenizer
 from .weights import weight_files
-from .words import WordTable
+from .words import Words, WordTable
 
 if TYPE_CHECKING:
     from .torch_backend import TorchTransformer
@@ -156,10 +156,10 @@ class Encoder:
         """
         return self._tokenizer.spans(text)
 
-    def word_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]] | None:
-        """Of each text, the vectors that the transformer begins with: a row a token, [n, d].
+    def word_vectors(self, texts: Sequence[str]) -> Words | None:
+        """The tokens of texts, by the vectors that the transformer begins with.
 
-        Of unit length, without special tokens. None where NumPy does not run the model.
+        None where NumPy does not run the model.
         """
         if not self._runs_in_numpy:
             return None

@@ -3,14 +3,28 @@
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .modules import Vectors, unit_length
 from .tokenizer import Tokenizer
 from .weights import Weights
 
 _TABLE = "embeddings.word_embeddings.weight"
+
+
+class Words(NamedTuple):
+    """The tokens of texts, each by the row of `vectors` [m, d], of unit length, that it has.
+
+    `places` [n] are those of all texts, one after the other, of which each has so many as `sizes`
+    says.
+    """
+
+    vectors: Vectors
+    places: NDArray[np.int64]
+    sizes: NDArray[np.int64]
 
 
 class WordTable:
@@ -22,9 +36,10 @@ class WordTable:
         [self._name] = (name for name in self._weights.names() if name.endswith(_TABLE))
         self._tokenizer = tokenizer
 
-    def of(self, texts: Sequence[str]) -> list[Vectors]:
-        """A vector of unit length for each token of each text, [n, d], without special tokens."""
+    def of(self, texts: Sequence[str]) -> Words:
+        """The tokens of each text, without special ones."""
         found = self._tokenizer.ids(texts)
-        distinct, places = np.unique(np.array(list(chain(*found)), np.int64), return_inverse=True)
-        rows = unit_length(self._weights.rows(self._name, distinct))[places]
-        return np.split(rows, np.cumsum([len(ids) for ids in found])[:-1])
+        ids = np.array(list(chain(*found)), np.int64)
+        distinct, places = np.unique(ids, return_inverse=True)
+        sizes = np.array([len(one) for one in found], np.int64)
+        return Words(unit_length(self._weights.rows(self._name, distinct)), places, sizes)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ...index.encoder.words import Words
+
     Vectors = NDArray[np.float32]
 
 # Of so many bytes, texts have some 2,000 tokens in any language that the tokenizers know: what the
@@ -48,7 +50,7 @@ class BatchingEncoder:
         if isinstance(self.alone, Warmed):
             self.alone.warm()
 
-    def word_vectors(self, texts: Sequence[str]) -> list[Vectors] | None:
+    def word_vectors(self, texts: Sequence[str]) -> Words | None:
         """As the encoder's, where it has that."""
         return self.alone.word_vectors(texts) if isinstance(self.alone, WordEncoder) else None
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from clsearch.index import analysis
 from clsearch.index.encoder import Encoder
+from clsearch.index.encoder.words import Words
 from clsearch.search.likeness import Likeness
 from clsearch.search.query import plain
 from clsearch.search.snippets import Snippet, sentences, snippets_of
@@ -42,15 +42,15 @@ class Alike:
         self.degrees = degrees
         self.asked: list[list[str]] = []
 
-    def word_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    def word_vectors(self, texts: Sequence[str]) -> Words:
         self.asked.append(list(texts))
-        found = []
-        for text in texts:
-            parts = re.findall(r"\w+", text)
-            angles = [np.radians(self.degrees.get(part.lower(), np.nan)) for part in parts]
-            vectors = np.nan_to_num(np.array([np.cos(angles), np.sin(angles)], np.float32).T)
-            found.append(vectors.reshape(-1, 2))
-        return found
+        parts = [re.findall(r"\w+", text.lower()) for text in texts]
+        known = list(dict.fromkeys(word for of_one in parts for word in of_one))
+        angles = [np.radians(self.degrees.get(word, np.nan)) for word in known]
+        vectors = np.nan_to_num(np.array([np.cos(angles), np.sin(angles)], np.float32).T)
+        places = [known.index(word) for of_one in parts for word in of_one]
+        sizes = [len(of_one) for of_one in parts]
+        return Words(vectors, np.array(places, np.int64), np.array(sizes))
 
 
 def of(query: str, text: str) -> Snippet:
@@ -266,7 +266,7 @@ def test_a_term_of_several_tokens_is_as_near_as_they_are_on_average(
     alike = Alike(moon=0, light=60, star=30, both=30)
     vectors = alike.word_vectors
 
-    def cut(texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    def cut(texts: Sequence[str]) -> Words:
         return vectors([text.replace("moonlight", "moon light") for text in texts])
 
     monkeypatch.setattr(alike, "word_vectors", cut)
