@@ -606,7 +606,9 @@ def test_a_process_that_dies_or_errs_while_it_answers(
 
 
 def test_an_interrupt_ends_the_client(impostor: socket.socket, index: Path) -> None:
-    command = [sys.executable, "-c", MAIN, "search", "sea"]
+    # Where tests run in the background of a shell, interrupts are ignored from the start.
+    heard = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {MAIN}"
+    command = [sys.executable, "-c", heard, "search", "sea"]
     with subprocess.Popen(
         command, cwd=index.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as asking:

@@ -18,6 +18,8 @@ const hits = $('#hits');
 const reader = $('#reader');
 const map = $('#map');
 
+const READER = 'reader';
+
 let indexes = []; // what GET /v1/indexes says
 let facets = [];
 let facetsOf = null; // the index that they are of
@@ -27,6 +29,7 @@ let typing = 0;
 let mapOf = null; // "index generation" of the map that is shown
 let burst = false; // whether the address before the last is one of the same typing
 let gone = 0;
+let complaint = ''; // whose is shown: the reader's, or another's
 let reading = null; // the document in the reader
 let cameFrom = null; // what had the focus before the reader
 
@@ -100,10 +103,11 @@ async function search(k) {
   asked?.abort();
   const own = (asked = new AbortController());
   const slow = setTimeout(() => document.body.classList.add('slow'), SLOW);
+  if (complaint === READER) quiet();
   try {
     const found = await find(k, own.signal);
     if (own === asked) {
-      quiet();
+      if (complaint !== READER) quiet(); // what the reader found since is said until the next search
       show(found, k);
     }
   } catch (error) {
@@ -222,14 +226,16 @@ function plural(count, noun) {
 // --- what goes wrong ---
 
 function quiet() {
+  complaint = '';
   $('#alert').hidden = true;
   $('#where-error').hidden = true;
   where.removeAttribute('aria-invalid');
 }
 
-function complain(error) {
+function complain(error, of = '') {
   if (error.name === 'AbortError') return;
   quiet();
+  complaint = error instanceof Gone ? '' : of; // one of a server that is gone ends when it answers
   if (error instanceof Gone) {
     alert('The server does not answer: it may have been stopped. Trying again …');
     clearTimeout(gone);
@@ -334,7 +340,7 @@ async function showReader() {
     }
   } catch (error) {
     if (error instanceof Refused && error.status === 404) go({ open: '', at: '' }, true);
-    complain(error);
+    complain(error, READER);
     return;
   }
   if (reader.hidden) cameFrom = document.activeElement;

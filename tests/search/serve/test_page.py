@@ -464,6 +464,20 @@ def test_a_document_that_is_gone(tab: Tab, address: str) -> None:
     assert page.url == f"{address}/?q=jade"
 
 
+def test_an_answer_that_comes_later_hides_no_word_of_the_reader(tab: Tab, address: str) -> None:
+    """The search takes longer than the document; the next search takes the word away."""
+    page = tab()
+    page.route("**/v1/search", lambda route: None)
+    page.goto(f"{address}/?q=jade&open=notes/gone.md")
+    page.wait_for_selector("#alert:visible")
+    page.unroute("**/v1/search")  # lets what it held go on
+    page.wait_for_selector(".hit")
+    assert page.is_visible("#alert")
+    assert "no document" in page.inner_text("#alert")
+    ask(page, "amber")
+    page.wait_for_selector("#alert", state="hidden")
+
+
 def test_an_empty_index_and_several(tab: Tab, tmp_path: Path) -> None:
     """The first says what to do; the choice goes to the other."""
     with Index.open(tmp_path / "empty.clsearch", encoder=WordsEncoder()):
