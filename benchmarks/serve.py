@@ -32,6 +32,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -140,7 +141,7 @@ class Server:
         async def client() -> None:
             loop, answered = asyncio.get_running_loop(), False
             while not answered:
-                make = lambda: Client(following, measured)  # noqa: E731
+                make = partial(Client, following, measured)
                 _, protocol = await loop.create_connection(make, "127.0.0.1", self.port)
                 answered = await protocol.done
 
