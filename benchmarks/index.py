@@ -177,7 +177,7 @@ def write_texts(collection: Path, folder: Path, documents: int, peer_documents: 
             title = record.get("title", "")
             above = len(encoder.token_spans(title))
             spans = encoder.token_spans(record["text"])[: LIMIT - 2 - above]
-            text = record["text"][: spans[-1][1]] if spans else ""
+            text = record["text"][: spans[-1][1]] if len(spans) else ""
             texts.append(f"{title} {text}".strip())
             out.write(json.dumps({"id": str(number), "title": title, "text": text}) + "\n")
             document = Document(id=str(number), title=title, text=text)

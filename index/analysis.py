@@ -9,7 +9,7 @@ import threading
 import unicodedata
 from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import Stemmer
@@ -37,6 +37,10 @@ _IN_EVERY_TEXT = """
 _FUNCTION_WORDS = frozenset(_IN_EVERY_TEXT.split())
 
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
+_ASCII_CLIPPED = re.compile(
+    rf"(?<=[A-Za-z0-9])[{_APOSTROPHES}](?:{'|'.join(sorted(_CLIPPED))})(?![A-Za-z0-9])",
+    re.ASCII | re.IGNORECASE,
+)
 # getUserName, HTTPServer: a capital after a small letter, or before one that ends an acronym.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # snake_case, e-mail, CVE-2021-44228, std::vector, v1.2.3, user@example.com, C++; and plain words
@@ -108,6 +112,25 @@ def words(text: str, trailing: bool = True, among: Collection[str] | None = None
             yield Term(term, start + low, start + high)
 
 
+def terms(text: str) -> str:
+    """The terms of `words`, parted by spaces: in a fifth of the time for ASCII text.
+
+    >>> terms("Getting the café's Wi-Fi")
+    'get the cafe wi fi'
+    """
+    if not _is_plain(text):
+        return " ".join(term.text for term in words(text))
+    if any(apostrophe in text for apostrophe in _APOSTROPHES):
+        text = _ASCII_CLIPPED.sub(" ", text)
+    return " ".join(filter(None, map(_joined_terms, _ASCII_WORD.findall(text))))
+
+
+def whole_terms(text: str) -> str:
+    """The terms of `compounds`, parted by spaces."""
+    pattern = _ASCII_JOINED if _is_plain(text) else _patterns().joined
+    return " ".join(chain.from_iterable(map(_compound, pattern.findall(text))))
+
+
 def asked(text: str) -> list[str]:
     """The distinct terms that a question asks for, in their order; one that ends in `*` may go on.
 
@@ -176,10 +199,8 @@ def compounds(text: str, among: Collection[str] | None = None) -> Iterator[Term]
     if not any(terms if among is None else any(term in among for term in terms) for terms in each):
         return
     for found in pattern.finditer(text):
-        start, end = found.span()
-        if end - start <= LONGEST_COMPOUND:
-            for term in _compound(found[0]):
-                yield Term(term, start, end)
+        for term in _compound(found[0]):
+            yield Term(term, *found.span())
 
 
 def fold(word: str) -> str:
@@ -198,7 +219,9 @@ def fold(word: str) -> str:
 
 @lru_cache(200_000)
 def _compound(found: str) -> tuple[str, ...]:
-    """The terms of what was found joined; none where it is a plain word."""
+    """The terms of what was found joined; none where it is a plain word, or too long."""
+    if len(found) > LONGEST_COMPOUND:
+        return ()
     if not found.isascii():
         found = unicodedata.normalize("NFC", found.translate(_HYPHENS))
     parts = _JOINTS.split(found)
@@ -250,6 +273,11 @@ def _of_run(run: str) -> tuple[tuple[str, int, int], ...]:
         return ((_stem(run.lower()), 0, len(run)),)
     places = [0, *(found.start() for found in _CAMEL.finditer(run)), len(run)]
     return tuple((_stem(run[low:high].lower()), low, high) for low, high in pairwise(places))
+
+
+@lru_cache(200_000)
+def _joined_terms(run: str) -> str:
+    return " ".join(term for term, _, _ in _of_run(run[:LONGEST_WORD]))
 
 
 _character = lru_cache(50_000)(fold)

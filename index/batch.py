@@ -63,7 +63,7 @@ class EncoderLike(Protocol):
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors `[n, dimension]`."""
 
-    def token_spans(self, text: str) -> Sequence[tuple[int, int]]:
+    def token_spans(self, text: str) -> Sequence[tuple[int, int]] | NDArray[np.int64]:
         """[start, end) of each token in code points."""
 
 

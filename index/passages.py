@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from .types import Document, Passage
 
-TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
+TokenSpans = Callable[[str], Sequence[tuple[int, int]] | NDArray[np.int64]]
 
 # Tokens of a passage at most. With more, a vector says too many things and an answer drowns in what
 # surrounds it; with fewer, it is torn apart. Measured by benchmarks/passages.py.
@@ -129,18 +131,29 @@ def _token_starts(text: str, token_spans: TokenSpans) -> "array[int]":
     begin = 0
     while begin < len(text):
         end = _block_end(text, begin)
-        counted = begin
-        for start, stop in token_spans(text[begin:end]):
-            if begin + start - counted > LONGEST_TOKEN:
-                starts.extend(_usual_tokens(text, counted, begin + start))
-            if stop - start <= LONGEST_TOKEN:
-                starts.append(begin + start)
-            else:
-                starts.extend(_usual_tokens(text, begin + start, begin + stop))
-            counted = begin + stop
+        spans = np.asarray(token_spans(text[begin:end]), np.int64).reshape(-1, 2) + begin
+        before = np.concatenate([[begin], spans[:, 1]])
+        counted = int(before[-1])
+        gaps, sizes = spans[:, 0] - before[:-1], spans[:, 1] - spans[:, 0]
+        if gaps.max(initial=0) <= LONGEST_TOKEN and sizes.max(initial=0) <= LONGEST_TOKEN:
+            starts.frombytes(spans[:, 0].tobytes())
+        else:
+            starts.extend(_with_usual_tokens(text, spans.tolist(), begin))
         starts.extend(_usual_tokens(text, counted, end))
         begin = end
     return starts
+
+
+def _with_usual_tokens(text: str, spans: Sequence[tuple[int, int]], counted: int) -> Iterator[int]:
+    """The offsets of tokens, and others in what is long: a token, or text before one."""
+    for start, stop in spans:
+        if start - counted > LONGEST_TOKEN:
+            yield from _usual_tokens(text, counted, start)
+        if stop - start <= LONGEST_TOKEN:
+            yield start
+        else:
+            yield from _usual_tokens(text, start, stop)
+        counted = stop
 
 
 def _usual_tokens(text: str, start: int, end: int) -> range:
@@ -284,7 +297,7 @@ class _Cutter:
             spans = self.token_spans(self.text[start:stop])
             if len(spans) <= self.limit:
                 break
-            place = max(start + spans[self.limit][0], least)
+            place = max(start + int(spans[self.limit][0]), least)
             stop = max(self._places(GRAPHEME, least, place), default=place)
         return stop
 

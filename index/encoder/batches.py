@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One text as the model takes it: token ids and token types (segment ids) of one length."""
+    """One text as the model takes it: token ids [t] and token types [t] (segment ids)."""
 
-    ids: list[int]
-    types: list[int]
+    ids: NDArray[np.int64]
+    types: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def batches(texts: Sequence[Tokens], pad: int, limit: int, first: int = 0) -> It
         chosen = order[start:end]
         ids = np.full((len(chosen), width), pad, dtype=np.int64)
         types = np.zeros_like(ids)
-        mask = np.zeros(ids.shape, dtype=np.bool_)
         for row, place in enumerate(chosen):
             length = len(texts[place].ids)
             ids[row, :length] = texts[place].ids
             types[row, :length] = texts[place].types
-            mask[row, :length] = True
+        lengths = np.array([len(texts[place].ids) for place in chosen])
+        mask = np.arange(width) < lengths[:, None]
         yield Batch(np.array(chosen) + first, ids, types, mask)
         start = end

@@ -149,8 +149,8 @@ class Encoder:
                 self._quick = quick(self._declared, self._files)
         self.encode_queries(["a"])
 
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """[start, end) of each token of a text in code points; no special tokens, never truncated.
+    def token_spans(self, text: str) -> NDArray[np.int64]:
+        """[start, end) of each token of a text, [n, 2], in code points; none special, all of them.
 
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """

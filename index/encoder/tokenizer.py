@@ -14,6 +14,7 @@ from ..types import Json
 from .batches import Tokens
 from .declaration import Declaration, read_json
 from .weights import AGAIN
+from .word_pieces import Numbers, Pieces, WordPieces, runs_by_words
 
 # The files a tokenizer may be made of, whichever of them a folder has.
 TOKENIZER_FILES = (
@@ -49,9 +50,11 @@ class Tokenizer:
             self._backend.normalizer, options, declaration.lowercase
         )
         self._cutting: dict[int, tokenizers.Tokenizer] = {}
+        self._words = WordPieces(self._backend) if runs_by_words(self._backend) else None
         self._cut = "left" if options.get("truncation_side") == "left" else "right"
         self.pad = _pad_id(self._backend, options, declaration.config)
         self.special = self._backend.num_special_tokens_to_add(False)
+        self._frame = _frame(self._backend)
 
     def encode(self, texts: Sequence[str], length: int) -> list[Tokens]:
         """Texts to tokens, each cut to `length` with its special tokens.
@@ -60,6 +63,8 @@ class Tokenizer:
         adds no special ones, is the padding token alone.
         """
         clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
+        if self._words and self._frame:
+            return self._framed(self._words.of(clean), length)
         if len(texts) < _MANY:
             # Truncation is not set in the backend, because token_spans must not have it.
             wholes = self._backend.encode_batch(clean, add_special_tokens=False)
@@ -69,9 +74,30 @@ class Tokenizer:
         else:
             wholes = self._with_truncation(length).encode_batch_fast(clean)
         return [
-            Tokens(whole.ids, whole.type_ids) if whole.ids else Tokens([self.pad], [0])
+            Tokens(np.array(whole.ids, np.int64), np.array(whole.type_ids, np.int64))
+            if whole.ids
+            else self._nothing()
             for whole in wholes
         ]
+
+    def _framed(self, pieces: Pieces, length: int) -> list[Tokens]:
+        """The tokens of texts, each cut, between special ones."""
+        assert self._frame
+        before, after = self._frame
+        room = max(length - self.special, 0)
+        types = np.zeros(max(length, self.special), np.int64)
+        framed, start = [], 0
+        for size in pieces.sizes.tolist():
+            kept = min(size, room)
+            first = start + size - kept if self._cut == "left" else start
+            ids = np.concatenate([before, pieces.ids[first : first + kept], after])
+            framed.append(Tokens(ids, types[: len(ids)]) if len(ids) else self._nothing())
+            start += size
+        return framed
+
+    def _nothing(self) -> Tokens:
+        """Of a text without any token."""
+        return Tokens(np.array([self.pad]), np.array([0]))
 
     def _with_truncation(self, length: int) -> tokenizers.Tokenizer:
         """A tokenizer that cuts and adds special tokens on all cores, outside of Python."""
@@ -98,25 +124,38 @@ class Tokenizer:
         """Tokens of a text, without special tokens and without a limit."""
         return len(self._backend.encode(_SURROGATES.sub("\ufffd", text), add_special_tokens=False))
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """[start, end) of each token of a text in code points, without special tokens or a limit.
+    def spans(self, text: str) -> Numbers:
+        """[start, end) of each token of a text, [n, 2], in code points, none of them special.
 
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
         # One code point for one, so that the offsets hold for the text as given.
-        clean = _SURROGATES.sub("\ufffd", text)
-        offsets = self._backend.encode(clean, add_special_tokens=False).offsets
-        if not offsets:
-            return []
-        starts, ends = np.array(offsets, dtype=np.int64).T
-        starts = np.maximum.accumulate(starts)
-        ends = np.maximum(np.maximum.accumulate(ends), starts)
-        return list(zip(starts.tolist(), ends.tolist(), strict=True))
+        pieces = self.pieces([text])
+        starts = np.maximum.accumulate(pieces.starts)
+        ends = np.maximum(np.maximum.accumulate(pieces.ends), starts)
+        return np.stack([starts, ends], axis=1)
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def pieces(self, texts: Sequence[str]) -> Pieces:
         """The tokens of each text, without special tokens or a limit."""
         clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
-        return [one.ids for one in self._backend.encode_batch_fast(clean, add_special_tokens=False)]
+        if self._words:
+            return self._words.of(clean)
+        wholes = self._backend.encode_batch(clean, add_special_tokens=False)
+        ids = np.array([id for whole in wholes for id in whole.ids], np.int64)
+        spans = np.array([span for whole in wholes for span in whole.offsets], np.int64)
+        sizes = np.array([len(whole) for whole in wholes], np.int64)
+        return Pieces(ids, *spans.reshape(-1, 2).T, sizes)
+
+
+def _frame(backend: tokenizers.Tokenizer) -> tuple[Numbers, Numbers] | None:
+    """The special tokens before a text and after it; None where tokens are of several types."""
+    whole = backend.post_process(backend.encode("a", add_special_tokens=False))
+    if any(whole.type_ids) or 0 not in whole.special_tokens_mask:
+        return None
+    before = whole.special_tokens_mask.index(0)
+    after = len(whole) - whole.special_tokens_mask[::-1].index(0)
+    ids = np.array(whole.ids, np.int64)
+    return ids[:before], ids[after:]
 
 
 def _load(folder: Path) -> tokenizers.Tokenizer:

@@ -83,7 +83,7 @@ class TorchClassifier(TorchModel):
             )
         ids = encoded["input_ids"]
         types = encoded["token_type_ids"] if self._takes_types else [[0] * len(row) for row in ids]
-        return [Tokens(*pair) for pair in zip(ids, types, strict=True)]
+        return [Tokens(np.array(id), np.array(type)) for id, type in zip(ids, types, strict=True)]
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """What the head gives for each pair of a batch, [b]."""

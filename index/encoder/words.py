@@ -1,7 +1,6 @@
 """The vectors that a transformer begins with: a row of its table for each token."""
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +37,6 @@ class WordTable:
 
     def of(self, texts: Sequence[str]) -> Words:
         """The tokens of each text, without special ones."""
-        found = self._tokenizer.ids(texts)
-        ids = np.array(list(chain(*found)), np.int64)
-        distinct, places = np.unique(ids, return_inverse=True)
-        sizes = np.array([len(one) for one in found], np.int64)
-        return Words(unit_length(self._weights.rows(self._name, distinct)), places, sizes)
+        pieces = self._tokenizer.pieces(texts)
+        distinct, places = np.unique(pieces.ids, return_inverse=True)
+        return Words(unit_length(self._weights.rows(self._name, distinct)), places, pieces.sizes)

@@ -82,9 +82,8 @@ def _terms(row: Columns) -> tuple[set[str], set[str]]:
 def columns(title: str, heading: str, text: str) -> Columns:
     """The terms of each, parted by spaces, and those of what all three have whole."""
     parts = (title, heading, text)
-    whole = (term.text for part in parts for term in analysis.compounds(part))
-    title, heading, text = (" ".join(term.text for term in analysis.words(part)) for part in parts)
-    return title, heading, text, " ".join(whole)
+    title, heading, text = map(analysis.terms, parts)
+    return title, heading, text, " ".join(filter(None, map(analysis.whole_terms, parts)))
 
 
 def write(store: Store, id: int, title: str, heading: str, text: str) -> None:

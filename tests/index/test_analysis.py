@@ -22,6 +22,8 @@ from clsearch.index.analysis import (
     compounds,
     fold,
     phrase,
+    terms,
+    whole_terms,
     words,
 )
 from clsearch.index.store import fulltext
@@ -291,3 +293,15 @@ def test_among_leaves_out_only_what_is_not_asked_for(some: str, mixed: str) -> N
     assert set(found) <= set(every)
     if text.isascii() and not re.search("[a-z][A-Z]|[A-Z][A-Z][a-z]", text):
         assert {term.text for term in found} <= among
+
+
+@given(
+    TEXTS
+    | st.text(st.sampled_from("dlmrstveST9 '\u2019-."), max_size=30)
+    | st.sampled_from([*WORDS])
+)
+@example("it's's 's ''s O'S we'll9 x'T")
+def test_terms_without_spans_are_those_with(text: str) -> None:
+    """Only sooner."""
+    assert terms(text) == " ".join(term.text for term in words(text))
+    assert whole_terms(text) == " ".join(term.text for term in compounds(text))

@@ -68,8 +68,8 @@ def test_token_ids_and_types_are_those_of_transformers(
         theirs = transformers.AutoTokenizer.from_pretrained(folder)(
             texts, truncation=True, return_token_type_ids=True
         )
-        assert [tokens.ids for tokens in ours] == theirs["input_ids"], architecture
-        assert [tokens.types for tokens in ours] == theirs["token_type_ids"], architecture
+        assert [one.ids.tolist() for one in ours] == theirs["input_ids"], architecture
+        assert [one.types.tolist() for one in ours] == theirs["token_type_ids"], architecture
 
 
 def test_a_vocabulary_without_tokenizer_json(new_model: Callable[..., Path]) -> None:
@@ -109,7 +109,7 @@ def test_a_whole_encoder_decoder_gives_its_encoder(
     model.save_pretrained(folder)
     encoder = Encoder.load(str(folder), pooling="mean")
     with torch.inference_mode():
-        ids = torch.tensor([encoder._tokenizer.encode([texts[0]], 24)[0].ids])
+        ids = torch.from_numpy(encoder._tokenizer.encode([texts[0]], 24)[0].ids[None])
         expected = model.get_encoder()(input_ids=ids).last_hidden_state.mean(dim=1).numpy()
     expected /= np.linalg.norm(expected)
     np.testing.assert_allclose(encoder.encode_passages(texts[:1]), expected, atol=1e-5)

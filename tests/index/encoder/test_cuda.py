@@ -1,0 +1,110 @@
+"""What only a GPU can show: attention without padding, bfloat16, memory that runs out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clsearch import Encoder, Index, Searcher
+from clsearch.index.config import EMBEDDED_MODEL, SAMPLE
+from clsearch.index.encoder.batches import Batch, batches
+from clsearch.index.encoder.declaration import read_declaration
+from clsearch.index.encoder.pooling import pooling_weights
+from clsearch.index.encoder.tokenizer import Tokenizer
+from clsearch.index.encoder.torch_backend import TorchTransformer
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+    pytest.mark.xdist_group("gpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Texts of 1 to some 250 tokens, out of order."""
+    files = sorted(file for file in (SAMPLE / "documents").rglob("*") if file.is_file())
+    words = " ".join(file.read_text("utf-8") for file in files).split()
+    random = np.random.default_rng(7)
+    starts = random.integers(0, len(words) - 200, 3000)
+    sizes = random.integers(1, 200, len(starts))
+    return [" ".join(words[at : at + n]) for at, n in zip(starts, sizes, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def exact(texts: list[str]) -> np.ndarray:
+    return Encoder.load(device="cpu", precision="float32").encode_passages(texts)
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    """Afterwards this process may use all of the GPU's memory again."""
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def batch_of(texts: list[str]) -> Batch:
+    declared = read_declaration(EMBEDDED_MODEL)
+    tokenizer = Tokenizer(declared)
+    (batch,) = batches(tokenizer.encode(texts, declared.passage_length), tokenizer.pad, 10**6)
+    return batch
+
+
+def test_passages_keep_their_direction_in_bfloat16(texts: list[str], exact: np.ndarray) -> None:
+    vectors = Encoder.load().encode_passages(texts)
+    assert (vectors * exact).sum(axis=1).min() >= 0.999
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_float32_is_that_of_the_cpu(texts: list[str]) -> None:
+    batch = batch_of(texts[:50])
+    some, others = (
+        TorchTransformer(EMBEDDED_MODEL, device, "float32").forward(batch)[batch.mask]
+        for device in ("cuda", "cpu")
+    )
+    np.testing.assert_allclose(some, others, atol=1e-4)
+
+
+def test_attention_without_padding_is_attention(texts: list[str]) -> None:
+    model = TorchTransformer(EMBEDDED_MODEL, "cuda")
+    assert model.precision == "bfloat16"
+    assert model._bert is not None
+    assert model._bert._varlen
+    batch = batch_of(texts[:200])
+    weights = pooling_weights(batch.mask, ("cls",))
+    without, _ = model.pooled(batch, weights, None)
+    model._bert._varlen = False
+    padded, _ = model.pooled(batch, weights, None)
+    cosines = (without * padded).sum(axis=2) / (
+        np.linalg.norm(without, axis=2) * np.linalg.norm(padded, axis=2)
+    )
+    assert cosines.min() >= 0.9999
+
+
+def test_memory_that_runs_out_costs_no_text(
+    texts: list[str], exact: np.ndarray, memory: None
+) -> None:
+    encoder = Encoder.load()
+    encoder.encode_passages(texts[:100])
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2e8) / total)
+    vectors = encoder.encode_passages(texts)
+    assert encoder._torch is not None
+    assert encoder._torch.batch_tokens < 65536, "the batches were halved"
+    assert (vectors * exact).sum(axis=1).min() >= 0.999
+
+
+def test_indexed_on_the_gpu_and_searched_on_the_cpu(tmp_path: Path) -> None:
+    folder, question = tmp_path / "index", "how do I bake bread"
+    with Index.open(folder, encoder=Encoder.load()) as index:
+        index.sync([SAMPLE / "documents"])
+    with Searcher.open(folder) as searcher:
+        found = searcher.search(question, mode="dense")
+    plain = tmp_path / "plain"
+    with Index.open(plain, encoder=Encoder.load(device="cpu", precision="float32")) as index:
+        index.sync([SAMPLE / "documents"])
+    with Searcher.open(plain) as searcher:
+        expected = searcher.search(question, mode="dense")
+    assert [hit.document for hit in found] == [hit.document for hit in expected]
