@@ -3,8 +3,14 @@
 Between attentions the tokens of a batch stand one after another, [n, d], so that no matrix product
 is spent on padding. Where the pooling reads one token of a text, the last layer computes queries,
 attention output and feed-forward for that token only: exact, and 14% fewer operations at 6 layers.
+
+A product adds itself to what goes past it (the residual), so that no step of its own does. The bias
+that belongs to such a product is in what goes past already: the normalisation before adds it to its
+own, and the product that reads the same takes it off again, in its bias. The sums are the same.
 """
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +29,14 @@ except ImportError:  # torch before 2.10
 
 # Architectures whose layers are BERT's; they differ in their embeddings.
 _ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "camembert")
+# What transformers calls GELU and its approximations by tanh.
+_GELUS = (
+    "GELUActivation",
+    "PytorchGELUTanh",
+    "NewGELUActivation",
+    "GELUTanh",
+    "FastGELUActivation",
+)
 _PARAMETERS = {f"{part}.{kind}" for part in BERT.parts for kind in ("weight", "bias")}
 
 
@@ -56,7 +70,12 @@ class TorchBert:
         self._embeddings = model.embeddings
         self._dtype = dtype
         self._heads = int(model.config.num_attention_heads)
-        self._layers = [_Layer.of(layer, dtype) for layer in model.encoder.layer]
+        layers = list(model.encoder.layer)
+        self._first_bias = _bias_past_attention(layers[0])
+        self._layers = [
+            _Layer.of(layer, following, dtype)
+            for layer, following in zip(layers, [*layers[1:], None], strict=True)
+        ]
         size, device = int(model.config.hidden_size) // self._heads, model.device
         self._varlen = runs_varlen(self._heads, size, dtype, device)
 
@@ -85,7 +104,7 @@ class TorchBert:
     def _embed(self, ids: torch.Tensor, types: torch.Tensor, layout: "_Layout") -> torch.Tensor:
         """[n, d]. By transformers' own module, because positions are counted in several ways."""
         embedded = self._embeddings(input_ids=ids, token_type_ids=types)
-        return layout.pack(embedded).to(self._dtype)
+        return (layout.pack(embedded) + self._first_bias).to(self._dtype)
 
     def _apply(self, layer: "_Layer", hidden: torch.Tensor, layout: "_Layout") -> torch.Tensor:
         projected = linear(hidden, layer.projection, layer.projection_bias)
@@ -94,42 +113,83 @@ class TorchBert:
 
 @dataclass(frozen=True)
 class _Layer:
-    """The parameters of one layer: query, key and value as one matrix [3d, d], and pairs."""
+    """The parameters of one layer: query, key and value as one matrix [3d, d], the rest by name."""
 
     projection: torch.Tensor
     projection_bias: torch.Tensor
-    output: tuple[torch.Tensor, torch.Tensor]
+    output: torch.Tensor
     attention_norm: Any
-    inner: tuple[torch.Tensor, torch.Tensor]
+    inner: torch.Tensor
+    inner_bias: torch.Tensor
     activation: Any
-    outer: tuple[torch.Tensor, torch.Tensor]
+    outer: torch.Tensor
     norm: Any
 
     @classmethod
-    def of(cls, layer: Any, dtype: torch.dtype) -> "_Layer":
+    def of(cls, layer: Any, following: Any | None, dtype: torch.dtype) -> "_Layer":
+        """From a layer of transformers and the one after it, None after the last."""
         attention = layer.attention.self
         parts = (attention.query, attention.key, attention.value)
-
-        def pair(module: Any) -> tuple[torch.Tensor, torch.Tensor]:
-            return module.weight.detach().to(dtype), module.bias.detach().to(dtype)
-
+        projection = torch.cat([part.weight.detach() for part in parts])
+        projection_bias = torch.cat([part.bias.detach() for part in parts])
+        inner, past = layer.intermediate.dense, layer.output.dense.bias.detach()
         return cls(
-            projection=torch.cat([part.weight.detach() for part in parts]).to(dtype),
-            projection_bias=torch.cat([part.bias.detach() for part in parts]).to(dtype),
-            output=pair(layer.attention.output.dense),
-            attention_norm=layer.attention.output.LayerNorm.to(dtype),
-            inner=pair(layer.intermediate.dense),
-            activation=layer.intermediate.intermediate_act_fn,
-            outer=pair(layer.output.dense),
-            norm=layer.output.LayerNorm.to(dtype),
+            projection=projection.to(dtype),
+            projection_bias=_without(
+                projection_bias, projection, _bias_past_attention(layer), dtype
+            ),
+            output=layer.attention.output.dense.weight.detach().to(dtype),
+            attention_norm=_adding(layer.attention.output.LayerNorm, past, dtype),
+            inner=inner.weight.detach().to(dtype),
+            inner_bias=_without(inner.bias.detach(), inner.weight.detach(), past, dtype),
+            activation=_activation(layer.intermediate.intermediate_act_fn, dtype, past.device),
+            outer=layer.output.dense.weight.detach().to(dtype),
+            norm=_adding(
+                layer.output.LayerNorm, _bias_past_attention(following) if following else 0, dtype
+            ),
         )
 
 
+def _bias_past_attention(layer: Any) -> torch.Tensor:
+    """The bias of attention's output, [d], which what goes past attention has already."""
+    bias: torch.Tensor = layer.attention.output.dense.bias.detach()
+    return bias
+
+
+def _adding(norm: Any, bias: torch.Tensor | int, dtype: torch.dtype) -> Any:
+    """A normalisation that adds a bias [d], a copy of its own."""
+    norm = deepcopy(norm)
+    with torch.no_grad():
+        norm.bias += bias
+    return norm.to(dtype)
+
+
+def _without(
+    bias: torch.Tensor, weight: torch.Tensor, added: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """The bias with which `weight` [m, d] gives for x + added what it gives with `bias` for x."""
+    return (bias.double() - weight.double() @ added.double()).to(dtype)
+
+
+def _activation(
+    activation: Any, dtype: torch.dtype, device: torch.device
+) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """(x, weight, bias) -> the activation of the product.
+
+    In half precision on CUDA, GELU is computed by the product itself, as its approximation by tanh
+    (Hendrycks and Gimpel, 2016): 0.0005 away from GELU at most, a tenth of what rounding does.
+    """
+    kind = type(activation).__name__
+    if device.type == "cuda" and dtype == torch.bfloat16 and kind in _GELUS:
+        return lambda x, weight, bias: torch._addmm_activation(bias, x, weight.t(), use_gelu=True)
+    return lambda x, weight, bias: activation(linear(x, weight, bias))
+
+
 def _finish(layer: _Layer, hidden: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-    """What follows attention, token by token: [n, d] and [n, d] -> [n, d]."""
-    attended = layer.attention_norm(linear(attended, *layer.output).add_(hidden))
-    inner = layer.activation(linear(attended, *layer.inner))
-    finished: torch.Tensor = layer.norm(linear(inner, *layer.outer).add_(attended))
+    """What follows attention, token by token: [n, d] and [n, d] -> [n, d]. Overwrites `hidden`."""
+    attended = layer.attention_norm(hidden.addmm_(attended, layer.output.t()))
+    inner = layer.activation(attended, layer.inner, layer.inner_bias)
+    finished: torch.Tensor = layer.norm(attended.addmm_(inner, layer.outer.t()))
     return finished
 
 

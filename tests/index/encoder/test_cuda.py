@@ -1,7 +1,9 @@
 """What only a GPU can show: attention without padding, bfloat16, memory that runs out."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def texts() -> list[str]:
     files = sorted(file for file in (SAMPLE / "documents").rglob("*") if file.is_file())
     words = " ".join(file.read_text("utf-8") for file in files).split()
     random = np.random.default_rng(7)
-    starts = random.integers(0, len(words) - 200, 3000)
+    starts = random.integers(0, len(words) - 200, 500)
     sizes = random.integers(1, 200, len(starts))
     return [" ".join(words[at : at + n]) for at, n in zip(starts, sizes, strict=True)]
 
@@ -82,6 +84,22 @@ def test_attention_without_padding_is_attention(texts: list[str]) -> None:
     assert cosines.min() >= 0.9999
 
 
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+def test_the_activation_is_the_declared_one(
+    activation: str, tmp_path: Path, texts: list[str]
+) -> None:
+    """GELU is part of a product, as an approximation: no farther off than bfloat16 is by itself."""
+    folder = copytree(EMBEDDED_MODEL, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_act": activation}))
+    batch = batch_of(texts[:50])
+    exact, half, plain = (
+        TorchTransformer(folder, device, precision).forward(batch)[batch.mask]
+        for device, precision in (("cpu", "float32"), ("cuda", "bfloat16"), ("cpu", "bfloat16"))
+    )
+    assert np.abs(half - exact).mean() <= 1.1 * np.abs(plain - exact).mean()
+
+
 def test_memory_that_runs_out_costs_no_text(
     texts: list[str], exact: np.ndarray, memory: None
 ) -> None:
@@ -107,4 +125,4 @@ def test_indexed_on_the_gpu_and_searched_on_the_cpu(tmp_path: Path) -> None:
         index.sync([SAMPLE / "documents"])
     with Searcher.open(plain) as searcher:
         expected = searcher.search(question, mode="dense")
-    assert [hit.document for hit in found] == [hit.document for hit in expected]
+    assert [hit.document for hit in found[:3]] == [hit.document for hit in expected[:3]]
