@@ -188,9 +188,20 @@ def peers(device: str) -> Iterator[tuple[str, Encode]]:
         lambda texts: half.encode(list(texts), convert_to_tensor=True).float().cpu().numpy(),
     )
     # On a CPU, by torch: the path that a GPU takes.
-    yield "clsearch", Encoder.load(device=device, precision="float32").encode_passages
+    yield "clsearch", as_new(Encoder.load(device=device, precision="float32"))
     if device.startswith("cuda") and torch.cuda.device_count() > 1:
-        yield f"clsearch, {torch.cuda.device_count()} GPUs", Encoder.load().encode_passages
+        yield f"clsearch, {torch.cuda.device_count()} GPUs", as_new(Encoder.load())
+
+
+def as_new(encoder: Encoder) -> Encode:
+    """Encode texts as an encoder does that has not met their words."""
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        if encoder._tokenizer._words:
+            encoder._tokenizer._words.forget()
+        return encoder.encode_passages(texts)
+
+    return encode
 
 
 def compare(device: torch.device, texts: list[str], tokens: int, rounds: int) -> None:
@@ -235,7 +246,7 @@ def utilisation(
         needed = operations(shape, lengths)
         dtype = getattr(torch, model.precision)
         before = ceiling(device, dtype, rounds)
-        encode = partial(encoder.encode_passages, texts)
+        encode = partial(as_new(encoder), texts)
         times = {"text to vectors": seconds(encode, device, rounds)}
         for limit in limits or [model.batch_tokens]:
             model.batch_tokens = limit
