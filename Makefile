@@ -11,7 +11,7 @@ CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICEN
 # What `make bench` measures with: a folder in BEIR's layout.
 COLLECTION ?= ../shared/eval/scifact
 
-.PHONY: demo test bench clean
+.PHONY: demo test exhaustive bench clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/clsearch demo
@@ -23,6 +23,10 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
 	$(BIN)/pytest -n auto --dist loadgroup
+
+# Blows at nearly every moment of a commit, where `test` strikes a sample: an hour and more.
+exhaustive: $(VENV)/test.stamp
+	$(BIN)/pytest -n auto --dist loadgroup --exhaustive tests/index/crash
 
 # Everything that this machine can measure, in under 30 minutes: docs/benchmarks.md.
 bench: $(VENV)/bench.stamp

@@ -144,7 +144,7 @@ def _token_starts(text: str, token_spans: TokenSpans) -> "array[int]":
     return starts
 
 
-def _with_usual_tokens(text: str, spans: Sequence[tuple[int, int]], counted: int) -> Iterator[int]:
+def _with_usual_tokens(text: str, spans: Sequence[Sequence[int]], counted: int) -> Iterator[int]:
     """The offsets of tokens, and others in what is long: a token, or text before one."""
     for start, stop in spans:
         if start - counted > LONGEST_TOKEN:

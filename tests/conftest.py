@@ -11,6 +11,17 @@ import pytest
 from words_encoder import WordsEncoder
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--exhaustive`: blows at nearly every moment of a commit, where else a sample is struck."""
+    parser.addoption("--exhaustive", action="store_true", help="strike at nearly every moment")
+
+
+@pytest.fixture(scope="session")
+def exhaustive(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that strikes at moments takes nearly all of them, for many minutes."""
+    return bool(request.config.getoption("--exhaustive"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test but the daemon's own is answered by a process behind, and none leaves one."""

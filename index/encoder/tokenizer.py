@@ -1,5 +1,6 @@
 """Text to token ids, by the `tokenizers` library from a model's own tokenizer.json."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,10 @@ TOKENIZER_FILES = (
 # From so many texts on, it pays to make a second tokenizer, which takes 0.1 s.
 _MANY = 1024
 
+# With so many cores, the library, which uses all of them, is faster for many texts than one core by
+# words, though the work is ten times as much.
+_CORES = 8
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -63,9 +68,10 @@ class Tokenizer:
         adds no special ones, is the padding token alone.
         """
         clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
-        if self._words and self._frame:
+        many = len(texts) >= _MANY
+        if self._words and self._frame and not (many and (os.cpu_count() or 1) >= _CORES):
             return self._framed(self._words.of(clean), length)
-        if len(texts) < _MANY:
+        if not many:
             # Truncation is not set in the backend, because token_spans must not have it.
             wholes = self._backend.encode_batch(clean, add_special_tokens=False)
             for place, encoding in enumerate(wholes):
@@ -73,8 +79,12 @@ class Tokenizer:
                 wholes[place] = self._backend.post_process(encoding)
         else:
             wholes = self._with_truncation(length).encode_batch_fast(clean)
+        types = np.zeros(max(length, self.special), np.int64)
         return [
-            Tokens(np.array(whole.ids, np.int64), np.array(whole.type_ids, np.int64))
+            Tokens(
+                np.array(whole.ids, np.int64),
+                types[: len(whole)] if self._frame else np.array(whole.type_ids, np.int64),
+            )
             if whole.ids
             else self._nothing()
             for whole in wholes
@@ -144,7 +154,8 @@ class Tokenizer:
         ids = np.array([id for whole in wholes for id in whole.ids], np.int64)
         spans = np.array([span for whole in wholes for span in whole.offsets], np.int64)
         sizes = np.array([len(whole) for whole in wholes], np.int64)
-        return Pieces(ids, *spans.reshape(-1, 2).T, sizes)
+        starts, ends = spans.reshape(-1, 2).T
+        return Pieces(ids, starts, ends, sizes)
 
 
 def _frame(backend: tokenizers.Tokenizer) -> tuple[Numbers, Numbers] | None:

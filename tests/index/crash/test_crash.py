@@ -161,9 +161,11 @@ def test_the_story_without_a_blow(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_every_step_of_the_protocol(tmp_path: Path, server, step: str) -> None:
+def test_killed_at_every_step_of_the_protocol(
+    tmp_path: Path, server, step: str, exhaustive: bool
+) -> None:
     struck = 0
-    for n in range(1, 40):
+    for n in range(1, 40, 1 if exhaustive else 3):
         stage = Stage(tmp_path / str(n), server)
         stage.files.parent.mkdir()
         status = stage.play(step=step, n=n)
@@ -180,14 +182,17 @@ def test_killed_at_every_step_of_the_protocol(tmp_path: Path, server, step: str)
 
 @pytest.mark.parametrize(
     ("how", "stride"),
-    [(KILL, 29), (TORN, 37), (EIO, 41), (ENOSPC, 47)],
+    [(KILL, 61), (TORN, 73), (EIO, 83), (ENOSPC, 97)],
     ids=["kill", "torn", "eio", "full"],
 )
-def test_struck_at_any_system_call(tmp_path: Path, server, how: int, stride: int) -> None:
+def test_struck_at_any_system_call(
+    tmp_path: Path, server, how: int, stride: int, exhaustive: bool
+) -> None:
     stage = Stage(tmp_path, server)
     assert stage.play(how=COUNT, n=0) == DONE
     calls = stage.calls()
     assert calls > 100
+    stride = 3 if exhaustive else stride
     # Another offset for each kind of blow, so that together they strike more of the calls.
     for n in range(1 + how % stride, calls + 1, stride):
         stage = Stage(tmp_path / str(n), server)
@@ -196,8 +201,8 @@ def test_struck_at_any_system_call(tmp_path: Path, server, how: int, stride: int
         stage.survives()
 
 
-def test_disk_that_stays_full(tmp_path: Path, server) -> None:
-    for n in range(1, 300, 23):
+def test_disk_that_stays_full(tmp_path: Path, server, exhaustive: bool) -> None:
+    for n in range(1, 300, 3 if exhaustive else 47):
         stage = Stage(tmp_path / str(n), server)
         stage.files.parent.mkdir()
         assert stage.play(how=ENOSPC, n=-n) == REFUSED
@@ -205,12 +210,12 @@ def test_disk_that_stays_full(tmp_path: Path, server) -> None:
         stage.survives()
 
 
-def test_killed_at_100_random_moments(stage: Stage, server) -> None:
+def test_killed_at_random_moments(stage: Stage, server, exhaustive: bool) -> None:
     """One index takes all blows: what was done in one life must be there in every later one."""
     clock = random.Random(20)
     settled: Versions = {}  # what the last story ended with
     done = began = -1
-    for _ in range(100):
+    for _ in range(1000 if exhaustive else 50):
         status = stage.play(first=done + 1, seconds=clock.uniform(0.0, 0.25))
         assert status in (KILLED, DONE), stage.error()
         done, began = max(done, stage.last("done")), max(began, stage.last("began"))
