@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # A non-editable install, built with the setuptools of .venv: what is tested is what a wheel holds.
-INSTALL := rm -rf build && $(BIN)/pip install -q --no-build-isolation -c constraints.txt
+# Python compiles what is imported, when it is; all of torch and transformers would take a minute.
+INSTALL := rm -rf build && $(BIN)/pip install -q --no-compile --no-build-isolation -c constraints.txt
 CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICENSE \
 	$(shell find index integrations search data -type f ! -path '*/__pycache__/*')
 
