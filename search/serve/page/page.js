@@ -550,8 +550,14 @@ async function start() {
   choice.replaceChildren(...indexes.map((index) => new Option(index.name, index.name)));
   choice.hidden = indexes.length < 2;
   quiet();
+  // What was typed meanwhile counts.
+  clearTimeout(typing);
+  state = { ...state, q: query.value.trim(), where: where.value.trim() };
+  history.replaceState(null, '', address(state));
   follow(null);
 }
 
 $('#facets').open = matchMedia('(min-width: 60rem)').matches;
+query.value = state.q;
+where.value = state.where;
 start();

@@ -143,6 +143,23 @@ def test_the_address_holds_what_is_asked(tab: Tab, address: str) -> None:
     assert page.title() == "copper \N{EN DASH} clsearch"
 
 
+def test_what_is_typed_before_the_page_is_ready_counts(tab: Tab, address: str) -> None:
+    page = tab()
+    held: list[Any] = []
+    page.route("**/v1/indexes", lambda route: held.append(route))
+    page.goto(f"{address}/?q=amber")
+    assert page.input_value("#query") == "amber"
+    page.fill("#query", "chisel")
+    eventually(page, "location.search === '?q=chisel'")
+    page.fill("#query", "chisel saw")  # and is not asked for yet
+    with page.expect_response(lambda one: "/v1/search" in one.url):
+        held[0].continue_()
+    assert page.input_value("#query") == "chisel saw"
+    eventually(page, "location.search === '?q=chisel+saw'")
+    page.wait_for_selector(".hit")
+    assert documents(page)[0].startswith("notes/tools/")
+
+
 def test_older_answers_are_dropped(tab: Tab, address: str) -> None:
     """What comes late is not shown over what was asked after it."""
     page = tab()
