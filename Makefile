@@ -47,7 +47,9 @@ $(VENV)/test.stamp: $(VENV)/base.stamp $(CODE)
 	$(INSTALL) '.[test]'
 	touch $@
 
+# hnswlib comes as source, which is built with what is in .venv.
 $(VENV)/bench.stamp: $(VENV)/base.stamp $(CODE)
+	$(BIN)/pip install -q -c constraints.txt pybind11
 	$(INSTALL) '.[bench]'
 	touch $@
 
