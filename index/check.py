@@ -14,7 +14,7 @@ from .batch import text_hash
 from .errors import IndexDamaged
 from .files import verify_segment
 from .passages import encoded_texts
-from .store import documents, fulltext
+from .store import documents, fulltext, postings
 from .store.connection import connect_to_read, reading
 from .store.settings import check_current, read_settings
 from .store.snapshot import SEGMENT_COLUMNS, Snapshot, restored
@@ -121,6 +121,7 @@ def examine(index: Path) -> Findings:
         _check_documents(connection, findings)
         _check_fulltext(connection, findings)
         _check_terms(connection, findings)
+        _check_postings(connection, findings)
         _check_manifest(connection, findings)
         gone = _check_segments(connection, index, findings)
     if gone:
@@ -307,6 +308,36 @@ def _check_terms(connection: sqlite3.Connection, findings: Findings) -> None:
         findings.problems.append(
             f"the table of terms counts {len(wrong)} of them wrong, {min(wrong)!r} among them"
         )
+
+
+def _check_postings(connection: sqlite3.Connection, findings: Findings) -> None:
+    """Whether the postings are those of the rows of the full-text table, each in one block."""
+    connection.text_factory = lambda data: data.decode(errors="replace")
+    columns = [f"CAST(coalesce(c{n}, '') AS TEXT)" for n in range(4)]
+    held, wrong = [np.zeros(0, np.int64)], 0
+    for (block,) in connection.execute("SELECT id FROM postings_blocks").fetchall():
+        try:
+            stored = postings.stored(connection, block).ordered()
+        except (ValueError, TypeError):
+            wrong += 1
+            continue
+        rows, own = postings.Rows(), set(stored.passages.tolist())
+        sql = f"SELECT id, {', '.join(columns)} FROM passages_fts_content WHERE id BETWEEN ? AND ?"
+        for id, *row in connection.execute(sql, (min(own, default=0), max(own, default=0))):
+            if id in own:
+                rows.add(id, row)
+        terms, *numbers = stored
+        expected, *others = rows.flat().ordered()
+        wrong += terms != expected or not all(map(np.array_equal, numbers, others))
+        held.append(stored.passages)
+    sql = (
+        f"SELECT id FROM passages_fts_content WHERE trim({' || '.join(columns)}) <> '' ORDER BY id"
+    )
+    ids = [id for (id,) in connection.execute(sql)]
+    connection.text_factory = str
+    if wrong or not np.array_equal(np.sort(np.concatenate(held)), ids):
+        findings.fulltext = True
+        findings.problems.append("the postings are not those of the full-text table")
 
 
 def _check_manifest(connection: sqlite3.Connection, findings: Findings) -> None:

@@ -81,6 +81,7 @@ def _drop_what_refers_to_nothing(store: Store) -> None:
 def _rebuild_fulltext(store: Store) -> None:
     fulltext.clear(store.database)
     store.terms.clear()
+    store.postings.clear()
     for key in documents.keys(store):
         document = documents.salvage(store, key)
         for row in passages.of_document(store, key):

@@ -13,7 +13,6 @@ from .times import Times
 if TYPE_CHECKING:
     from ..index.vectors import Segment
     from .dense import Ids, Vectors
-    from .postings import Postings
 
 # So many vectors go through the segments at once.
 TOGETHER = 64
@@ -29,15 +28,10 @@ class Commit:
         condition: Filter | None,
         vectors: Sequence[Vectors],
         times: Times,
-        postings: Postings | None = None,
     ) -> None:
-        """`segments` opens them; `vectors` [n, d] are of the queries without marks of their own.
-
-        `postings` keeps those of terms from one query to the next.
-        """
+        """`segments` opens them; `vectors` [n, d] are of the queries without marks of their own."""
         self.snapshot = snapshot
         self.times = times
-        self.postings = postings
         self._open = segments
         self._condition = condition
         self._vectors = vectors

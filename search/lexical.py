@@ -2,114 +2,60 @@
 
 import sys
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..index.analysis import IDENTIFIER
 from ..index.once import once
-from ..index.store.fulltext import as_written, expected_bm25, match_any, quoted
+from ..index.store.fulltext import expected_bm25
+from ..index.store.postings import Block
 from ..index.store.snapshot import Snapshot
-from .bm25 import Asked, score
-from .postings import Postings, Scores, best, summed
 from .query import Query
 
 Ids = NDArray[np.int64]
+Scores = NDArray[np.float64]
 
-# FTS5's time grows with the postings of a query's terms. Beyond so many, or so large a share of the
-# passages, only the rarest find passages; the others score again the best of those.
-# benchmarks/lexical.py measures what that saves, and that nDCG@10 does not fall.
-MOST_POSTINGS = 20_000
-SHARE = 25  # one of so many passages
-ALONE = 50  # terms with one of so many of those postings find passages without a second term
-PAIRED = 16  # terms at most: each two of them are looked for
-SCORED_AGAIN = 200
+K1, B = 1.2, 0.75  # those of FTS5
 
 
 class Lexical:
     """The terms of one query, weighed by how rare they are in one commit of an index."""
 
-    def __init__(self, snapshot: Snapshot, query: Query, postings: Postings | None = None) -> None:
-        """Look up how many passages have each of the query's terms.
-
-        `postings` keeps those of the terms that are asked for, where many queries are to come.
-        """
+    def __init__(self, snapshot: Snapshot, query: Query) -> None:
+        """Look up how many passages have each of the query's terms."""
         self._snapshot = snapshot
-        self._excluded = query.excluded
+        self._query = query
         self.frequencies = snapshot.frequencies([*query.terms, *query.whole])
-        known = (term for term, found in self.frequencies.items() if found)
-        self._known = sorted(known, key=self.frequencies.__getitem__)
-        self._postings = list(accumulate(self.frequencies[term] for term in self._known))
         self._passages, self._length = snapshot.totals()
         # What each term gives to a passage that has it once.
         self.weights = {
             term: expected_bm25(self._passages, [self.frequencies[term]]) for term in query.terms
         }
         self._expected = sum(self.weights.values())
-        # What is in every second passage tells nothing: its idf is FTS5's least, 1e-6.
-        telling = bisect_right(self._known, self._passages // 2, key=self.frequencies.__getitem__)
-        asked = self._postings[telling - 1] if telling else 0
-        kept = postings is not None and telling and postings.ready(snapshot, asked)
-        self._kept = postings if kept else None
-        self._telling = self._known[:telling]
 
     def search(self, k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
         """The `k` best (passage id, BM25) for any of the terms, best first, ties by id.
 
         Of the ids in `allowed` alone, ascending, where it is given.
         """
-        k = min(k, sys.maxsize)  # SQLite's largest number, too
-        if not self._known or (allowed is not None and not len(allowed)):
-            return []
-        if self._kept:
-            found = best(self._every, k, allowed)
-            if len(found) >= k:
-                return found
-        most = max(MOST_POSTINGS, self._passages // SHARE)
-        if self._postings[-1] > most:
-            found = self._paired(most, max(k, SCORED_AGAIN), allowed)
-            if len(found) >= k:
-                return self._scored(passage for passage, _ in found)[:k]
-        # Where they find too few, twice the postings are allowed: all rounds together cost no more
-        # than twice the last.
-        while (leading := max(1, bisect_right(self._postings, most))) < len(self._known):
-            found = self._match(self._known[:leading], max(k, SCORED_AGAIN), allowed)
-            if len(found) >= k:
-                return self._scored(passage for passage, _ in found)[:k]
-            most = max(2 * most, self._postings[leading])
-        return self._match(self._known, k, allowed)
-
-    def _paired(self, most: int, k: int, allowed: Ids | None) -> list[tuple[int, float]]:
-        """The `k` best by the rarest terms, up to `most` postings, of passages with two of them.
-
-        Or with one that is in few passages. To find them costs FTS5 a fraction of what it costs to
-        rank all that have any of the terms.
-        """
-        rarest = self._known[: min(PAIRED, bisect_right(self._postings, most))]
-        alone = rarest[: bisect_right(self._postings, most // ALONE)]
-        each = [match_any(*self._parted([term])) for term in rarest]
-        either = each[: len(alone)]
-        for place, term in enumerate(each[:-1], start=1):
-            either.append(f"({term} AND ({' OR '.join(each[place:])}))")
-        if not either:
-            return []
-        found = self._snapshot.matched(self._without_excluded(" OR ".join(either)))
-        if allowed is not None:
-            found = np.intersect1d(found, allowed, assume_unique=True)
-        return self._match(rarest, k, found) if len(found) else []
+        k = min(k, sys.maxsize)
+        best = _Best(k)
+        for first, scores in self._blocks:
+            best.take(first, scores, allowed)
+        return best.found()
 
     def scores(self, passages: Sequence[int]) -> dict[int, float]:
         """Passage id -> BM25, of those of these passages that have any of the terms."""
-        if self._kept:
-            every = self._every
-            inside = (passage for passage in passages if passage < len(every))
-            return {passage: float(every[passage]) for passage in inside if every[passage]}
-        if self._known and len(passages) and self._excluded:
-            gone = self._snapshot.matched(" OR ".join(self._excluded))
-            passages = np.setdiff1d(np.array(passages, np.int64), gone).tolist()
-        return dict(self._scored(passages)) if self._known else {}
+        ids = np.array(passages, np.int64)
+        found: dict[int, float] = {}
+        for first, scores in self._blocks:
+            inside = ids[(ids >= first) & (ids < first + len(scores))]
+            known = scores[inside - first]
+            some = known > 0
+            found.update(zip(inside[some].tolist(), known[some].tolist(), strict=True))
+        return found
 
     def coverage(self, bm25: float) -> float:
         """A BM25 as a share of what all the query's terms give, each once in a usual passage.
@@ -121,50 +67,113 @@ class Lexical:
         """
         return bm25 / self._expected if self._expected else 0.0
 
-    def _scored(self, passages: Iterable[int]) -> list[tuple[int, float]]:
-        """Those of these passages that have any of the terms, from the terms they have."""
-        average = self._length / self._passages
-        found = (
-            (passage, score(self._asked, average, written, whole))
-            for passage, written, whole in self._snapshot.terms([*passages])
+    @once
+    def _blocks(self) -> list[tuple[int, Scores]]:
+        """(first id, BM25 of the passages from there on, 0.0 of those that have none of the terms).
+
+        No id has a score in two of them.
+        """
+        terms = self._telling()
+        if not terms:
+            return []
+        asked = _Asked(terms, self._idf(terms), self._length / self._passages)
+        found = [
+            (block.first, asked.scores(block))
+            for block in self._snapshot.postings(terms)
+            if block.given
+        ]
+        if self._query.excluded:
+            gone = self._snapshot.matched(" OR ".join(self._query.excluded))
+            for first, scores in found:
+                low, high = np.searchsorted(gone, (first, first + len(scores)))
+                scores[gone[low:high] - first] = 0
+        return found
+
+    def _telling(self) -> list[str]:
+        """The terms that are in some passages, and not in every second: that tells nothing.
+
+        Rare ones first, words before what the query has whole. Where no term tells, all that are
+        known: their idf is FTS5's least, 1e-6.
+        """
+        known = sorted(
+            (term for term, found in self.frequencies.items() if found),
+            key=self.frequencies.__getitem__,
         )
-        return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
+        telling = bisect_right(known, self._passages // 2, key=self.frequencies.__getitem__)
+        return sorted(known[: telling or None], key=lambda term: term not in self.weights)
 
-    @once
-    def _every(self) -> Scores:
-        """The BM25 of every passage, by its id, from the postings that are kept; `[n]`."""
-        assert self._kept is not None
-        words, whole = self._parted(self._telling)
-        expressions = [*map(quoted, words), *map(as_written, whole)]
-        every = summed([self._kept.of(self._snapshot, expression) for expression in expressions])
-        if self._excluded:
-            gone = self._snapshot.matched(" OR ".join(self._excluded))
-            every[gone[: np.searchsorted(gone, len(every))]] = 0
-        return every
+    def _idf(self, terms: Sequence[str]) -> dict[str, tuple[float, bool]]:
+        """Term -> its idf, and whether it counts where it is written as one word alone.
 
-    @once
-    def _asked(self) -> list[Asked]:
-        """The known terms and their idf, in the order of `_match`'s expression."""
-        terms, whole = self._parted(self._known)
+        A word that the query has whole is looked for there: where it stands joined, its parts are
+        found already, and counted twice they cost more than they give.
+        """
+        whole = [term for term in terms if term not in self.weights]
         written = self._snapshot.written(
             [term for term in whole if not term.startswith(IDENTIFIER)]
         )
         counts = {**self.frequencies, **written}
-        return [
-            Asked(term, expected_bm25(self._passages, [counts[term]]), term in written)
-            for term in (*terms, *whole)
-        ]
+        return {
+            term: (expected_bm25(self._passages, [counts[term]]), term in written) for term in terms
+        }
 
-    def _parted(self, known: Sequence[str]) -> tuple[list[str], list[str]]:
-        """The query's words among these terms, and what it has whole."""
-        words = [term for term in known if term in self.weights]
-        return words, [term for term in known if term not in self.weights]
 
-    def _match(self, terms: Sequence[str], k: int, allowed: Ids | None) -> list[tuple[int, float]]:
-        expression = self._without_excluded(match_any(*self._parted(terms)))
-        return self._snapshot.match(expression, k, allowed)
+class _Asked:
+    """BM25 as FTS5 has it, to the last bit, over blocks of postings.
 
-    def _without_excluded(self, expression: str) -> str:
-        if not self._excluded:
-            return expression
-        return f"({expression}) NOT ({' OR '.join(self._excluded)})"
+    score = sum over terms of idf * f (k1 + 1) / (f + k1 (1 - b + b l / L)), with f how often the
+    passage has the term, l how many terms it has, L the mean of l over all passages (Robertson and
+    Zaragoza: The Probabilistic Relevance Framework: BM25 and Beyond, 2009, 3.5).
+    """
+
+    def __init__(
+        self, terms: Sequence[str], idf: dict[str, tuple[float, bool]], average: float
+    ) -> None:
+        """`average` is the mean number of a passage's terms."""
+        self._idf = np.array([idf[term][0] for term in terms])
+        self._written = [idf[term][1] for term in terms]
+        self._average = average
+
+    def scores(self, block: Block) -> Scores:
+        """BM25 by id less the block's first: `[n]`; 0.0 where a passage has no term."""
+        ids = np.concatenate([of.ids for _, of in block.given])
+        often = np.concatenate(
+            [of.written if self._written[place] else of.counts for place, of in block.given]
+        )
+        idf = np.repeat(
+            self._idf[[place for place, _ in block.given]], [len(of.ids) for _, of in block.given]
+        )
+        length = K1 * (1 - B + B * block.lengths[ids] / self._average)
+        # Added up in the order of the terms, as FTS5 does.
+        given = idf * ((often * (K1 + 1.0)) / (often + length))
+        scores = np.bincount(ids, given, len(block.lengths)).astype(np.float64, copy=False)
+        scores[block.gone] = 0
+        return scores
+
+
+class _Best:
+    """The `k` best of all blocks."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._ids = np.zeros(0, np.int64)
+        self._scores = np.zeros(0)
+        self._least = 0.0  # below it, nothing is among the best
+
+    def take(self, first: int, scores: Scores, allowed: Ids | None) -> None:
+        if allowed is None:
+            places = np.flatnonzero(scores >= self._least if self._least else scores > 0)
+        else:
+            low, high = np.searchsorted(allowed, (first, first + len(scores)))
+            places = allowed[low:high] - first
+            places = places[scores[places] > 0]
+        self._ids = np.concatenate([self._ids, places + first])
+        self._scores = np.concatenate([self._scores, scores[places]])
+        if len(self._scores) > self._k:
+            self._least = float(np.partition(self._scores, -self._k)[-self._k])
+            kept = self._scores >= self._least
+            self._ids, self._scores = self._ids[kept], self._scores[kept]
+
+    def found(self) -> list[tuple[int, float]]:
+        order = np.lexsort((self._ids, -self._scores))[: self._k]
+        return list(zip(self._ids[order].tolist(), self._scores[order].tolist(), strict=True))

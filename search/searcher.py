@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Vectors
-    from .postings import Postings
     from .rerank import PairScorer, Remembered
 
 T = TypeVar("T")
@@ -73,7 +72,6 @@ class Searcher:
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
-        self._postings: Postings | None = None
         self._loading = threading.Lock()
         self._closed = False
 
@@ -90,9 +88,7 @@ class Searcher:
     def warm(self) -> None:
         """Get ready for many queries, as a server does before the first of them.
 
-        The encoder and the segments are loaded, and the postings of the terms that are asked for
-        are kept in memory from now on, up to 96 MB. With them BM25 is exact; a single search ranks
-        by the rarest of a query's terms where these are in many passages.
+        The encoder and the segments are loaded.
 
         Errors as of `search`.
         """
@@ -100,10 +96,6 @@ class Searcher:
         if isinstance(encoder, Warmed):
             encoder.warm()
         self._read(self._opened)
-        if self._postings is None:
-            from .postings import Postings
-
-            self._postings = Postings()
 
     def close(self) -> None:
         """Let go of segments and models.
@@ -115,7 +107,6 @@ class Searcher:
             self._given = self._encoder = None
             self._segments = {}
             self._rerankers = {}
-            self._postings = None
 
     def __enter__(self) -> Searcher:
         """Nothing more: the index is open."""
@@ -342,14 +333,7 @@ class Searcher:
             bare = [place for place, query in enumerate(queries) if not query.marked]
             together = [vectors[place] for place in bare] if encoder else []
             rows = {place: row for row, place in enumerate(bare)} if encoder else {}
-            commit = Commit(
-                snapshot,
-                lambda: self._opened(snapshot),
-                condition,
-                together,
-                times,
-                self._postings,
-            )
+            commit = Commit(snapshot, lambda: self._opened(snapshot), condition, together, times)
             return [
                 work(Ranking(commit, query, vectors[place], mode, rows.get(place)), encoder)
                 for place, query in enumerate(queries)

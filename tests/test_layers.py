@@ -25,10 +25,8 @@ ROWS = (
     },
     {
         "index.batch",
-        "search.bm25",
         "search.hit",
         "search.likeness",
-        "search.postings",
         "search.query",
         "search.times",
     },

@@ -8,6 +8,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from .. import analysis
+from . import postings
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -91,6 +92,7 @@ def write(store: Store, id: int, title: str, heading: str, text: str) -> None:
     row = columns(title, heading, text)
     store.database.execute(INSERT, (id, *row))
     store.terms.add(row)
+    store.postings.add(store.database, id, row)
 
 
 def rewrite(store: Store, id: int, title: str, heading: str, text: str) -> None:
@@ -104,6 +106,7 @@ def rewrite(store: Store, id: int, title: str, heading: str, text: str) -> None:
 
 def remove(store: Store, id: int) -> None:
     """Remove the row of a passage, inside a transaction."""
+    store.postings.take(store.database, id)
     # As bytes: a flipped bit may have left what is no UTF-8, and the passage must go all the same.
     stored = store.database.execute(
         "SELECT CAST(title AS BLOB), CAST(heading AS BLOB), CAST(text AS BLOB), "
@@ -123,6 +126,7 @@ def clear(database: Database) -> None:
     database.execute("DROP TABLE passages_fts")
     for table in TABLES:
         database.execute(table)
+    postings.clear(database)
 
 
 def match_any(terms: Sequence[str], whole: Sequence[str] = ()) -> str:

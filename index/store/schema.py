@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from . import fulltext
+from . import fulltext, postings
 from .settings import SCHEMA, read_schema
 
 
@@ -135,10 +135,26 @@ def _index_all(database: Database) -> None:
     counts.write(database)
 
 
+def _m005_postings(database: Database) -> None:
+    """The postings as ranking reads them, from the rows of the full-text table."""
+    postings.clear(database)
+    changes = postings.Changes()
+    database.conn.text_factory = lambda data: data.decode(errors="replace")
+    try:
+        rows = database.execute("SELECT rowid, title, heading, text, whole FROM passages_fts")
+        for id, *row in rows:
+            title, heading, text, whole = (column or "" for column in row)
+            changes.add(database, id, (title, heading, text, whole))
+        changes.write(database)
+    finally:
+        database.conn.text_factory = str
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m001_first,
     _m002_analysed_terms,
     _m003_whole,
     _m004_counted_terms,
+    _m005_postings,
 )
 assert len(MIGRATIONS) == SCHEMA

@@ -11,7 +11,7 @@ from ..errors import IndexDamaged, IndexMismatch
 from ..types import Json
 from .connection import REBUILD
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
 from ..types import Document, Filter, Heading, Json, Passage, SegmentRow
-from .connection import connect_to_read, reading
+from .connection import connect_to_read, named_errors, reading
 from .rows import NO_TEXT
 from .settings import check_current, read_settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from .postings import Block
 
     Ids: TypeAlias = NDArray[np.int64]
 
@@ -199,16 +201,21 @@ class Snapshot:
                 raise UsageError(f"not a full-text query: {query!r} ({cause})") from error
             raise
 
-    def given(self, query: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """Ids of all passages that match an FTS5 expression, ascending, and the BM25 of each."""
-        import numpy as np
+    def postings(self, terms: Sequence[str]) -> Iterator[Block]:
+        """What each block of the postings has of these terms (`store.postings.read`).
 
-        rows = self._rows(
-            "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? ORDER BY rowid",
-            (query,),
-        )
-        found = np.array(rows, np.float64).reshape(-1, 2)
-        return found[:, 0].astype(np.int32), found[:, 1].copy()
+        Raises `IndexDamaged` where the tables hold what was never written there.
+        """
+        from . import postings
+
+        try:
+            with named_errors(self.index):
+                yield from postings.read(self._connection, terms)
+        except (ValueError, TypeError) as error:
+            raise IndexDamaged(
+                f"the postings of the index at {str(self.index)!r} are not as written ({error}): "
+                "run `clsearch check --repair`"
+            ) from error
 
     def matched(self, query: str) -> Ids:
         """Ids of all passages that match an FTS5 expression, ascending: `[n]`."""
@@ -238,19 +245,6 @@ class Snapshot:
             rows = self._rows("SELECT written FROM passages_terms WHERE term = ?", (term,))
             found[term] = int(rows[0][0]) if rows else 0
         return found
-
-    def terms(self, ids: Sequence[int]) -> Iterator[tuple[int, str, str]]:
-        """(passage id, terms of title, heading and text, terms of `whole`) of those that exist.
-
-        The terms are parted by spaces.
-        """
-        with reading(self.index):
-            # The table behind FTS5's own, which gives the same columns in half the time.
-            yield from self._connection.execute(
-                "SELECT id, c0 || ' ' || c1 || ' ' || c2, c3 FROM passages_fts_content "
-                "WHERE id IN (SELECT value FROM json_each(?))",
-                (json.dumps([int(id) for id in ids]),),
-            )
 
     def totals(self) -> tuple[int, int]:
         """How many passages there are, and how many terms they have altogether.

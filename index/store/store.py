@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from ..errors import IndexUnwritable, UsageError
 from ..files import DATABASE, LOCK, VECTORS, sync_folder
-from . import faults
+from . import faults, postings
 from .connection import connect, journal_mode, named_errors, reading
 from .fulltext import TermCounts
 from .lock import take_lock
@@ -30,6 +30,7 @@ class Store:
         self.index = index
         self.database = database
         self.terms = TermCounts()
+        self.postings = postings.Changes()
         self._lock = lock
 
     @classmethod
@@ -103,9 +104,11 @@ class Store:
         self.database.table("settings").upsert_all(settings_rows(settings), pk="key")
 
     def compact(self) -> None:
-        """Merge the full-text index into one, and give free pages back to the disk."""
+        """Merge the full-text index and the postings, and give free pages back to the disk."""
         with self.transaction(begins_generation=False) as database:
             database.execute("INSERT INTO passages_fts (passages_fts) VALUES ('optimize')")
+        with self.transaction(begins_generation=False) as database:
+            postings.compact(database)
         with named_errors(self.index):
             self.database.conn.execute("VACUUM")
 
@@ -120,9 +123,11 @@ class Store:
             database.conn.execute("BEGIN IMMEDIATE")
             faults.reach("commit.begun")
             self.terms.clear()
+            self.postings.clear()
             try:
                 yield database
                 self.terms.write(database)
+                self.postings.write(database)
                 if begins_generation:
                     database.execute(
                         "UPDATE settings SET value = CAST(value AS INTEGER) + 1 "

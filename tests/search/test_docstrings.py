@@ -7,14 +7,14 @@ import pytest
 
 from clsearch.index import analysis
 from clsearch.index.exchange import numbers
-from clsearch.index.store import fulltext
-from clsearch.search import bm25, filters, fusion, query, snippets
+from clsearch.index.store import fulltext, postings
+from clsearch.search import filters, fusion, query, snippets
 from clsearch.search.serve import settings
 
 
 @pytest.mark.parametrize(
     "module",
-    [analysis, fulltext, numbers, bm25, filters, fusion, query, settings, snippets],
+    [analysis, fulltext, numbers, postings, filters, fusion, query, settings, snippets],
     ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:

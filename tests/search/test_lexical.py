@@ -1,4 +1,4 @@
-"""Ranking by words: BM25 as FTS5 has it, within a bound, in any script."""
+"""Ranking by words: BM25 as FTS5 has it, in any script."""
 
 import shutil
 import sqlite3
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clsearch.index import analysis
+from clsearch.index import analysis, batch
 from clsearch.index.index import Index
-from clsearch.index.store import fulltext
+from clsearch.index.store import fulltext, postings
 from clsearch.index.store.snapshot import Snapshot
-from clsearch.search import Searcher, lexical
+from clsearch.search import Searcher
 from clsearch.search.lexical import Lexical
 from clsearch.search.query import Query, parse, plain
 
@@ -123,154 +123,73 @@ def test_excluded_passages_are_never_found(make_index: Make, stones: Any) -> Non
             assert asked.scores([id for id, _ in whole]) == dict(kept)
 
 
-@pytest.mark.parametrize("bound", [None, 1])
-def test_allowed(
-    make_index: Make, stones: Any, monkeypatch: pytest.MonkeyPatch, bound: int | None
-) -> None:
-    """The ranking of all, less what is not allowed; within a bound no less."""
+def test_allowed(make_index: Make, stones: Any) -> None:
+    """The ranking of all, less what is not allowed."""
     index = make_index(stones(30))
     with Snapshot.open(index) as snapshot:
         query = plain("amber")
         whole = Lexical(snapshot, query).search(1000)
-        if bound:
-            monkeypatch.setattr(lexical, "MOST_POSTINGS", bound)
         allowed = np.array(sorted(id for id, _ in whole[1::2]), np.int64)
-        assert Lexical(snapshot, query).search(1000, allowed) == whole[1::2]
-        assert Lexical(snapshot, query).search(2, allowed) == whole[1::2][:2]
+        beside = np.append(allowed, 5000)
+        for only in (allowed, beside):
+            assert Lexical(snapshot, query).search(1000, only) == whole[1::2]
+            assert Lexical(snapshot, query).search(2, only) == whole[1::2][:2]
         assert Lexical(snapshot, query).search(2, np.array([], np.int64)) == []
 
 
-RARE = ("zircon", "topaz")
-COMMON = ("stone", "rock")
-
-
-@pytest.fixture
-def mixed(make_index: Make) -> Path:
-    """300 passages: 12 with one of two rare words, each of the common ones in 110 to 130."""
-    generator = np.random.default_rng(5)
-    texts = []
-    for number in range(300):
-        words = [f"filler{generator.integers(500)}" for _ in range(generator.integers(5, 15))]
-        words += [word for word in COMMON if generator.random() < 0.4]
-        if number % 25 == 7:
-            words += [RARE[number // 25 % 2]] * int(generator.integers(1, 3))
-        generator.shuffle(words)
-        texts.append(" ".join(words))
-    return make_index({f"{number:03}": text for number, text in enumerate(texts)})
-
-
-@pytest.mark.parametrize("again", [12, 1000])
-def test_the_bound_keeps_the_best(mixed: Path, monkeypatch: pytest.MonkeyPatch, again: int) -> None:
-    """Where rare words decide, ids and scores stay; the frequent ones still count."""
-    query = plain("common rocks and stones: zircon, topaz or goldless")
-    with Snapshot.open(mixed) as snapshot:
-        unbounded = Lexical(snapshot, query)
-        expected = unbounded.search(300)
-        assert unbounded.frequencies["stone"] > 100
-        assert expected == reference(mixed, query)
-
-        asked: list[str] = []
-        match = snapshot.match
-
-        def spied(query: str, *given: Any) -> list[tuple[int, float]]:
-            asked.append(query)
-            return match(query, *given)
-
-        monkeypatch.setattr(snapshot, "match", spied)
-        monkeypatch.setattr(lexical, "MOST_POSTINGS", 20)
-        monkeypatch.setattr(lexical, "SCORED_AGAIN", again)
-        bounded = Lexical(snapshot, query)
-        for k in (1, 5, 10, 12):
-            asked.clear()
-            assert bounded.search(k) == expected[:k]
-            (once,) = asked
-            assert "stone" not in once
-            assert "zircon" in once
-        excluded = Lexical(snapshot, parse("rock stone zircon topaz -filler7"))
-        without = set(snapshot.matched('"filler7"').tolist())
-        assert [id for id, _ in excluded.search(5)] == [
-            id for id, _ in reference(mixed, plain("rock stone zircon topaz")) if id not in without
-        ][:5]
-
-
-def test_the_bound_leaves_as_many_as_there_are(
-    mixed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the rare words find fewer than were asked for, the frequent ones find the rest."""
-    query = plain("rock stone zircon topaz")
-    with Snapshot.open(mixed) as snapshot:
-        expected = Lexical(snapshot, query).search(300)
-        monkeypatch.setattr(lexical, "MOST_POSTINGS", 20)
-        monkeypatch.setattr(lexical, "SCORED_AGAIN", 10)
-        assert Lexical(snapshot, query).search(300) == expected
-        some = Lexical(snapshot, query).search(40)
-        assert len(some) == 40
-        assert some[:12] == expected[:12]
-        # One rare word that nobody may see keeps nothing from being found.
-        allowed = snapshot.matched('"rock" NOT ("zircon" OR "topaz")')
-        inside = [one for one in expected if one[0] in set(allowed.tolist())]
-        assert Lexical(snapshot, query).search(5, allowed) == inside[:5]
-
-
-def test_the_best_have_several_of_the_rarer_words(
-    make_index: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So the bound finds nearly all of the ten best of all, each with the score that it has there.
-
-    400 passages of words as frequent as in running text (Zipf's law), 40 questions of six words.
-    """
-    generator = np.random.default_rng(8)
-    odds = 1 / np.arange(1, 301)
-    odds /= odds.sum()
-    words = np.array([f"word{n}" for n in range(300)])
-    index = make_index(
-        {str(n): " ".join(generator.choice(words, 30, p=odds)) for n in range(400)},
-    )
-    shared = []
+def test_a_word_in_every_second_passage_tells_nothing(make_index: Make) -> None:
+    """It finds passages only where no other word does, and adds nothing where one does."""
+    texts = ["rock amber", "rock jade", "rock rock", "rock amber amber", "flint", "iron", "gold"]
+    index = make_index({str(number): text for number, text in enumerate(texts, start=1)})
     with Snapshot.open(index) as snapshot:
-        for _ in range(40):
-            query = plain(" ".join(generator.choice(words, 6, replace=False, p=odds)))
-            expected = Lexical(snapshot, query).search(400)
-            with monkeypatch.context() as patched:
-                patched.setattr(lexical, "MOST_POSTINGS", 150)
-                patched.setattr(lexical, "SCORED_AGAIN", 40)
-                bounded = Lexical(snapshot, query)
-                assert sum(bounded.frequencies.values()) > 150
-                found = bounded.search(10)
-            assert len(found) == 10
-            assert set(found) <= set(expected)
-            assert found == sorted(found, key=lambda one: (-one[1], one[0]))
-            shared.append(len(set(found) & set(expected[:10])))
-    assert np.mean(shared) > 9.3
+        assert Lexical(snapshot, plain("rock amber")).search(9) == Lexical(
+            snapshot, plain("amber")
+        ).search(9)
+        assert [id for id, _ in Lexical(snapshot, plain("rock")).search(9)] == [3, 1, 2, 4]
 
 
-def test_what_the_bound_costs_where_there_are_too_few(
-    mixed: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sizes", [(8, 64, 512), (2, 4, 8)])
+def test_ranking_of_many_commits_is_that_of_fts5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: Any, sizes: tuple[int, ...]
 ) -> None:
-    """Each round takes in twice the postings, so that many words make few rounds.
+    """Blocks that came, went and were merged; each word, two and more of them, compounds, prefixes.
 
-    A page that was pasted, of which nothing passes the filter.
+    300 passages of words as frequent as in running text (Zipf's law), a tenth of them replaced.
     """
-    query = plain(" ".join(f"filler{n}" for n in range(200)) + " rock stone")
-    with Snapshot.open(mixed) as snapshot:
-        asked: list[int] = []
-        match = snapshot.match
+    monkeypatch.setattr(postings, "BOUNDS", sizes)
+    monkeypatch.setattr(batch, "PASSAGES", 9)
+    generator = np.random.default_rng(8)
+    words = np.array([f"w{n}" for n in range(60)] + ["wi-fi", "wifi", "getUserName", "東京都"])
+    odds = 1 / np.arange(2, len(words) + 2)
+    odds /= odds.sum()
 
-        def spied(query: str, *given: Any) -> list[tuple[int, float]]:
-            asked.append(query.count(" OR ") + 1)
-            return match(query, *given)
+    def documents(ids: Any) -> list[dict[str, str]]:
+        return [
+            {"id": str(id), "text": " ".join(generator.choice(words, 12, p=odds))} for id in ids
+        ]
 
-        expected = Lexical(snapshot, query).search(300)
-        monkeypatch.setattr(snapshot, "match", spied)
-        monkeypatch.setattr(lexical, "MOST_POSTINGS", 4)
-        bounded = Lexical(snapshot, query)
-        known = [found for found in bounded.frequencies.values() if found]
-        assert len(known) > 50
-        allowed = np.array([10**6], np.int64)
-        assert bounded.search(5, allowed) == []
-        assert len(asked) <= 2 + np.log2(sum(known) / 4)
-        assert asked == sorted(set(asked))
-        assert bounded.search(300) == expected
+    with Index.open(tmp_path / "index", encoder=encoder) as index:
+        index.add(documents(range(300)))
+        index.add(documents(range(0, 300, 10)))
+        index.remove([str(id) for id in range(5, 300, 10)])
+        for number in range(20):
+            index.add(documents([300 + number]))
+    with Snapshot.open(tmp_path / "index") as snapshot:
+        count = snapshot.passage_count()
+        assert count == 290
+        for size in (1, 2, 3, 6) * 15:
+            query = plain(" ".join(generator.choice(words[9:], size)))
+            terms = [*query.terms, *query.whole]
+            expected = reference(tmp_path / "index", query)
+            assert max(snapshot.frequencies(terms).values()) < count / 2
+            for k in (1, 10, 1000):
+                found = Lexical(snapshot, query).search(k)
+                assert [bm25 for _, bm25 in found] == pytest.approx(
+                    [bm25 for _, bm25 in expected[:k]], rel=1e-12
+                )
+                assert dict(found).keys() <= dict(expected).keys()
+                assert found == sorted(found, key=lambda one: (-one[1], one[0]))
+            assert dict(found) == pytest.approx(dict(expected), rel=1e-12)
 
 
 def test_frequencies(make_index: Make) -> None:

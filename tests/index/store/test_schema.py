@@ -160,6 +160,22 @@ def test_terms_are_counted_by_the_migration(old: Path, opened: Callable[[], Inde
     assert check(old) == ()
 
 
+def test_postings_are_made_by_the_migration(old: Path, opened: Callable[[], Index]) -> None:
+    """As in an index that was written with today's schema."""
+    opened().close()
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        connection.executescript(
+            "DROP TABLE postings; DROP TABLE postings_gone; DROP TABLE postings_blocks; "
+            "UPDATE settings SET value = '4' WHERE key = 'schema'"
+        )
+    with pytest.raises(IndexMismatch, match="has schema 4"):
+        Snapshot.open(old)
+    opened().close()
+    with closing(sqlite3.connect(old / "index.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM postings").fetchone()[0] > 20
+    assert check(old) == ()
+
+
 def test_a_migrated_index_goes_on(old: Path, opened: Callable[[], Index]) -> None:
     """New documents get new ids, and removed ones leave the full text."""
     with opened() as index:

@@ -1,0 +1,423 @@
+"""Which passages have a term, and how often: in blocks, as ranking by words reads them.
+
+FTS5 keeps the same with the place of every word, for phrases, and walks over all of it to rank.
+Here a term of a block is one row: the ids of its passages, and how often each has it. A commit adds
+a block of the passages that came; eight of about one size become one. Passages that went stay in
+their blocks, and are noted as gone, until a block is written again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Numbers: TypeAlias = NDArray[np.int64]
+Columns = tuple[str, str, str, str]
+
+# `ids` counts from the `first` of the block, in two bytes each where all of its ids can be said in
+# two, else in four; `counts` has one, two or four. `written` counts title, heading and text alone,
+# without `whole`; null where that is the same. `lengths`, four bytes for each id from `first` to
+# `last`, has the number of a passage's terms, and 0 for what is not in the block.
+TABLES = (
+    "CREATE TABLE postings_blocks (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, "
+    "last INTEGER NOT NULL, passages INTEGER NOT NULL, lengths BLOB NOT NULL)",
+    "CREATE TABLE postings (block INTEGER NOT NULL REFERENCES postings_blocks(id), "
+    "term TEXT NOT NULL, ids BLOB NOT NULL, counts BLOB NOT NULL, written BLOB, "
+    "PRIMARY KEY (block, term)) WITHOUT ROWID",
+    "CREATE TABLE postings_gone (block INTEGER NOT NULL REFERENCES postings_blocks(id), "
+    "passage INTEGER NOT NULL, PRIMARY KEY (block, passage)) WITHOUT ROWID",
+)
+
+# Eight of one order of magnitude (in powers of eight) become one, as segments do. What a merge
+# writes must fit into the cache of a transaction; only `compact` makes larger ones.
+FANOUT = 8
+FULL = 8_192  # passages
+BOUNDS = (8, 64, 512, 4096, FULL)
+LARGEST = 65_536  # passages, of which each can be said in two bytes
+SHORT = 1 << 16
+
+
+class Given(NamedTuple):
+    """What a block has of one term: ids less the block's first, ascending, and how often each."""
+
+    ids: Numbers
+    counts: Numbers
+    written: Numbers
+
+
+class Block(NamedTuple):
+    """The terms that were asked for, by their place in the question, of a range of passages.
+
+    `lengths` [n] are of the ids from `first` on; `gone` are ids less `first` that count no more.
+    """
+
+    first: int
+    lengths: NDArray[np.uint32]
+    gone: Numbers
+    given: list[tuple[int, Given]]
+
+
+def read(connection: sqlite3.Connection, terms: Sequence[str]) -> Iterator[Block]:
+    """The blocks in the order of their age, each with what it has of these terms.
+
+    One that ends in `*` stands for all that begin with it, added up. ValueError where the tables
+    hold what was never written there.
+    """
+    plain = {str(place): term for place, term in enumerate(terms) if not term.endswith("*")}
+    prefixes = [(place, term[:-1]) for place, term in enumerate(terms) if term.endswith("*")]
+    asked, gone = json.dumps(plain), _gone(connection)
+    blocks = connection.execute("SELECT id, first, last, lengths FROM postings_blocks ORDER BY id")
+    for block, first, last, data in blocks:
+        lengths = np.frombuffer(data, "<u4")
+        if len(lengths) != last - first + 1:
+            raise ValueError(f"a block of postings has {len(lengths)} lengths")
+        found = connection.execute(
+            "SELECT key, ids, counts, written FROM json_each(?) CROSS JOIN postings "
+            "ON block = ? AND term = value",
+            (asked, block),
+        )
+        given = [(int(place), _given(len(lengths), *row)) for place, *row in found]
+        for place, stem in prefixes:
+            rows = connection.execute(
+                "SELECT ids, counts, written FROM postings "
+                "WHERE block = ? AND term BETWEEN ? AND ?",
+                (block, stem, stem + "\U0010ffff"),
+            )
+            if every := [_given(len(lengths), *row) for row in rows]:
+                given.append((place, _added(len(lengths), every)))
+        given.sort(key=lambda one: one[0])
+        away = gone.get(block, np.zeros(0, np.int64)) - first
+        yield Block(first, lengths, away[(away >= 0) & (away < len(lengths))], given)
+
+
+def _gone(connection: sqlite3.Connection) -> dict[int, Numbers]:
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for block, passage in connection.execute("SELECT block, passage FROM postings_gone"):
+        found[block].append(passage)
+    return {block: np.array(ids, np.int64) for block, ids in found.items()}
+
+
+def _given(size: int, ids: bytes, counts: bytes, written: bytes | None) -> Given:
+    places = np.frombuffer(ids, "<u2" if size <= SHORT else "<u4").astype(np.int64)
+    if not len(places) or places.max() >= size:
+        raise ValueError("a term of the postings has ids that its block has not")
+    kind = f"<u{len(counts) // len(places)}"
+    often = np.frombuffer(counts, kind).astype(np.int64)
+    own = often if written is None else np.frombuffer(written, kind).astype(np.int64)
+    if not len(places) == len(often) == len(own):
+        raise ValueError("a term of the postings has more ids than counts, or less")
+    return Given(places, often, own)
+
+
+def _added(size: int, given: list[Given]) -> Given:
+    """Several terms as one."""
+    ids = np.concatenate([one.ids for one in given])
+    counts, written = (
+        np.bincount(ids, np.concatenate([one[of] for one in given]), size).astype(np.int64)
+        for of in (1, 2)
+    )
+    found = np.flatnonzero(counts)
+    return Given(found, counts[found], written[found])
+
+
+class _Vocabulary(dict[str, int]):
+    """Term -> its number, in the order in which they came."""
+
+    def __missing__(self, term: str) -> int:
+        number = self[term] = len(self)
+        return number
+
+
+class Flat(NamedTuple):
+    """Postings one by one: `[n]` each but `terms`, which `numbers` counts, and the last two.
+
+    `passages` [p] are the ids of all, with `lengths` [p].
+    """
+
+    terms: list[str]
+    numbers: Numbers
+    ids: Numbers
+    counts: Numbers
+    written: Numbers
+    passages: Numbers
+    lengths: Numbers
+
+    def of(self, passages: NDArray[np.bool_]) -> Flat:
+        """Those of these of the passages `[p]` alone."""
+        if passages.all():
+            return self
+        kept = np.isin(self.ids, self.passages[passages])
+        return Flat(
+            self.terms,
+            self.numbers[kept],
+            self.ids[kept],
+            self.counts[kept],
+            self.written[kept],
+            self.passages[passages],
+            self.lengths[passages],
+        )
+
+    def ordered(self) -> Flat:
+        """By term, then by id; of terms that some passage has."""
+        names = np.array(sorted(range(len(self.terms)), key=self.terms.__getitem__), np.int64)
+        rank = np.empty(len(names), np.int64)
+        rank[names] = np.arange(len(names))
+        numbers = rank[self.numbers]
+        order = np.lexsort((self.ids, numbers))
+        present, numbers = np.unique(numbers[order], return_inverse=True)
+        by_id = np.argsort(self.passages)
+        return Flat(
+            [self.terms[names[number]] for number in present],
+            numbers.astype(np.int64),
+            self.ids[order],
+            self.counts[order],
+            self.written[order],
+            self.passages[by_id],
+            self.lengths[by_id],
+        )
+
+
+class Rows:
+    """Rows of `passages_fts`, taken apart into postings."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._vocabulary = _Vocabulary()
+        self._numbers, self._counts = array("I"), array("I")
+        self._sizes, self._lengths = array("I"), array("I")
+        self._ids: list[int] = []
+        self._place_of: dict[int, int] = {}
+        # (place of the passage, number of the term): how often it is there in `whole`
+        self._whole: dict[tuple[int, int], int] = {}
+
+    def __len__(self) -> int:
+        """How many there are, with those that went again."""
+        return len(self._ids)
+
+    def add(self, id: int, row: Columns) -> None:
+        """The row of a passage."""
+        title, heading, text, joined = row
+        terms, whole = f"{title} {heading} {text}".split(), joined.split()
+        counts = Counter(terms)
+        counts.update(whole)
+        number_of = self._vocabulary.__getitem__
+        self._numbers.extend(map(number_of, counts))
+        self._counts.extend(counts.values())
+        place = self._place_of[id] = len(self._ids)
+        for term, often in Counter(whole).items():
+            self._whole[place, number_of(term)] = often
+        self._ids.append(id)
+        self._sizes.append(len(counts))
+        self._lengths.append(len(terms) + len(whole))
+
+    def drop(self, id: int) -> None:
+        """Leave out the row of a passage, if it is here."""
+        place = self._place_of.pop(id, None)
+        if place is not None:
+            self._ids[place] = -1
+
+    def flat(self) -> Flat:
+        """Their postings, in no order."""
+        sizes, numbers, counts, lengths = (
+            np.array(values, np.int64)
+            for values in (self._sizes, self._numbers, self._counts, self._lengths)
+        )
+        passages = np.array(self._ids, np.int64)
+        written = counts.copy()
+        if self._whole:
+            places = np.repeat(np.arange(len(sizes)), sizes)
+            keys = places * len(self._vocabulary) + numbers
+            order = np.argsort(keys)
+            sought = [place * len(self._vocabulary) + number for place, number in self._whole]
+            found = order[np.searchsorted(keys, sought, sorter=order)]
+            written[found] -= np.array(list(self._whole.values()), np.int64)
+        flat = Flat(
+            list(self._vocabulary),
+            numbers,
+            np.repeat(passages, sizes),
+            counts,
+            written,
+            passages,
+            lengths,
+        )
+        return flat.of(passages >= 0)
+
+
+class Changes:
+    """What rows of `passages_fts` that come and go change in the postings."""
+
+    def __init__(self) -> None:
+        """Nothing has changed."""
+        self._rows = Rows()
+
+    def add(self, database: Database, id: int, row: Columns) -> None:
+        """A row came."""
+        self._rows.add(id, row)
+        if len(self._rows) >= FULL:
+            self.write(database)
+
+    def take(self, database: Database, id: int) -> None:
+        """A row went."""
+        self._rows.drop(id)
+        database.execute(
+            "INSERT OR IGNORE INTO postings_gone "
+            "SELECT id, ? FROM postings_blocks WHERE ? BETWEEN first AND last",
+            (id, id),
+        )
+
+    def write(self, database: Database) -> None:
+        """Bring the tables up to date, inside a transaction, and start anew."""
+        if len(self._rows):
+            sql = "SELECT coalesce(max(id), 0) + 1 FROM postings_blocks"
+            _write(database, database.execute(sql).fetchone()[0], self._rows.flat())
+            self.clear()
+        while group := _due(_sizes(database)):
+            _merge(database, group)
+
+    def clear(self) -> None:
+        """Forget what has changed, but for what is written."""
+        self._rows = Rows()
+
+
+def clear(database: Database) -> None:
+    """Make the tables anew, and empty, inside a transaction."""
+    for table in ("postings", "postings_gone", "postings_blocks"):
+        database.execute(f"DROP TABLE IF EXISTS {table}")
+    for table in TABLES:
+        database.execute(table)
+
+
+def compact(database: Database) -> None:
+    """As few blocks as can be, without what is gone, inside a transaction."""
+    groups: list[list[int]] = []
+    held = LARGEST
+    without = set()
+    for block, passages, gone in _sizes(database):
+        held += passages - gone
+        if held > LARGEST:
+            groups.append([])
+            held = passages - gone
+        groups[-1].append(block)
+        if not gone:
+            without.add(block)
+    for group in groups:
+        if len(group) > 1 or group[0] not in without:
+            _merge(database, group)
+
+
+def stored(connection: sqlite3.Connection, block: int) -> Flat:
+    """What a block has, without what is gone; ValueError as of `read`."""
+    first, last, data = connection.execute(
+        "SELECT first, last, lengths FROM postings_blocks WHERE id = ?", (block,)
+    ).fetchone()
+    lengths = np.frombuffer(data, "<u4").astype(np.int64)
+    size = last - first + 1
+    if len(lengths) != size:
+        raise ValueError(f"a block of postings has {len(lengths)} lengths")
+    terms: list[str] = []
+    every: list[Given] = []
+    rows = connection.execute(
+        "SELECT term, ids, counts, written FROM postings WHERE block = ?", (block,)
+    )
+    for term, *row in rows:
+        terms.append(term)
+        every.append(_given(size, *row))
+    numbers = np.repeat(np.arange(len(terms)), [len(one.ids) for one in every])
+    nothing = np.zeros(0, np.int64)
+    ids, counts, written = (
+        np.concatenate([nothing, *(one[of] for one in every)]) for of in range(3)
+    )
+    held = np.flatnonzero(lengths)
+    flat = Flat(terms, numbers, ids + first, counts, written, held + first, lengths[held])
+    gone = _gone(connection).get(block, nothing)
+    return flat.of(~np.isin(flat.passages, gone))
+
+
+def _sizes(database: Database) -> list[tuple[int, int, int]]:
+    """(block, passages, of them gone), by age."""
+    rows = database.execute(
+        "SELECT id, passages, (SELECT count(*) FROM postings_gone WHERE block = b.id) "
+        "FROM postings_blocks b ORDER BY id"
+    )
+    return [(block, passages, gone) for block, passages, gone in rows]
+
+
+def _due(sizes: list[tuple[int, int, int]]) -> list[int]:
+    """The next blocks to merge, neighbours by age; empty where none are due.
+
+    Half of one is gone, or eight of the newest are of no greater magnitude than the first of them.
+
+    >>> _due([(1, 9000, 0), (2, 10, 5), (3, 4, 0)])
+    [2]
+    >>> _due([(1, 9000, 0), *((block, 1, 0) for block in range(2, 10))])
+    [2, 3, 4, 5, 6, 7, 8, 9]
+    """
+    for block, passages, gone in sizes:
+        if gone and 2 * gone >= passages:
+            return [block]
+    for bound in BOUNDS:
+        run = 0
+        while run < len(sizes) and sizes[-run - 1][1] - sizes[-run - 1][2] < bound:
+            run += 1
+        if run >= FANOUT:
+            return [block for block, _, _ in sizes[-run:]]
+    return []
+
+
+def _merge(database: Database, group: list[int]) -> None:
+    """Write these blocks as one, in the place of the last."""
+    some = [stored(database.conn, block) for block in group]
+    vocabulary = _Vocabulary()
+    numbers = [
+        np.fromiter(map(vocabulary.__getitem__, one.terms), np.int64, len(one.terms))[one.numbers]
+        for one in some
+    ]
+    rest = (np.concatenate([one[of] for one in some]) for of in range(2, 7))
+    for block in group:
+        database.execute("DELETE FROM postings WHERE block = ?", (block,))
+        database.execute("DELETE FROM postings_gone WHERE block = ?", (block,))
+        database.execute("DELETE FROM postings_blocks WHERE id = ?", (block,))
+    _write(database, group[-1], Flat(list(vocabulary), np.concatenate(numbers), *rest))
+
+
+def _write(database: Database, block: int, flat: Flat) -> None:
+    """Insert a block; none of no passages."""
+    flat = flat.ordered()
+    if not len(flat.ids):
+        return
+    first, last = int(flat.passages[0]), int(flat.passages[-1])
+    lengths = np.zeros(last - first + 1, "<u4")
+    lengths[flat.passages - first] = flat.lengths
+    database.execute(
+        "INSERT INTO postings_blocks VALUES (?, ?, ?, ?, ?)",
+        (block, first, last, int(np.count_nonzero(lengths)), lengths.tobytes()),
+    )
+    narrow = 2 if last - first < SHORT else 4
+    wide = next(size for size in (1, 2, 4) if flat.counts.max() < 1 << 8 * size)
+    ids = (flat.ids - first).astype(f"<u{narrow}").tobytes()
+    counts, written = (
+        values.astype(f"<u{wide}").tobytes() for values in (flat.counts, flat.written)
+    )
+    sizes = np.bincount(flat.numbers, minlength=len(flat.terms))
+    joined = np.bincount(flat.numbers, flat.counts != flat.written, len(flat.terms)) > 0
+    ends = np.cumsum(sizes).tolist()
+
+    def rows() -> Iterator[tuple[int, str, bytes, bytes, bytes | None]]:
+        start = 0
+        for term, end, both in zip(flat.terms, ends, joined.tolist(), strict=True):
+            low, high = wide * start, wide * end
+            own = written[low:high] if both else None
+            yield block, term, ids[narrow * start : narrow * end], counts[low:high], own
+            start = end
+
+    database.conn.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", rows())
