@@ -9,9 +9,8 @@ fifth of the time of `clsearch index`. The judged queries of the test split, or 
 of them, are asked, one at a time on one thread, for the 100 best:
 
 - FTS5: all terms joined with OR, ranked by its bm25(), over the very table that clsearch asks;
-- bm25s: its memory-mapped index, English stems and stop words, the same k1 and b;
-- clsearch, as it is, and with other bounds on the postings that find (`lexical.MOST_POSTINGS`) and
-  on the passages that are scored again by all terms (`lexical.SCORED_AGAIN`).
+- clsearch;
+- bm25s: its memory-mapped index, English stems and stop words, the same k1 and b.
 """
 
 import argparse
@@ -33,14 +32,12 @@ from clsearch.index.store.fulltext import match_any
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.store.store import Store
 from clsearch.index.types import Document, Passage
-from clsearch.search import lexical
 from clsearch.search.evaluate import DEFAULT, beir
 from clsearch.search.evaluate.metrics import by_places, measure
 from clsearch.search.lexical import Lexical
 from clsearch.search.query import plain
 
 DEPTH = 100
-BOUNDS = ((20_000, 200), (20_000, 1_000), (40_000, 200), (10_000, 200), (5_000, 200))
 Ask = Callable[[str], list[int]]
 
 
@@ -122,7 +119,7 @@ def main() -> None:
             make(path, arguments.collection, arguments.documents, arguments.texts)
         with Snapshot.open(path) as snapshot:
             print(f"{snapshot.passage_count():,} passages, {len(queries)} queries, {DEPTH} best")
-            print(f"{'':<22}  {'nDCG@10':>7}  {'median ms':>9}  {'mean ms':>8}  {'ratio':>6}")
+            print(f"{'':<8}  {'nDCG@10':>7}  {'median ms':>9}  {'mean ms':>8}  {'ratio':>6}")
             base = 0.0
 
             def row(name: str, ask: Ask) -> None:
@@ -138,7 +135,7 @@ def main() -> None:
                 mean = statistics.mean(times)
                 base = base or mean
                 print(
-                    f"{name:<22}  {ndcg:>7.4f}  {statistics.median(times):>9.1f}  {mean:>8.1f}  "
+                    f"{name:<8}  {ndcg:>7.4f}  {statistics.median(times):>9.1f}  {mean:>8.1f}  "
                     f"{base / mean:>6.1f}",
                     flush=True,
                 )
@@ -148,10 +145,6 @@ def main() -> None:
 
             row("FTS5", lambda text: fts5(snapshot, text))
             row("clsearch", ours)
-            for postings, again in BOUNDS:
-                lexical.MOST_POSTINGS, lexical.SCORED_AGAIN = postings, again
-                lexical.SHARE = snapshot.passage_count()  # the bound is the one that is given
-                row(f"clsearch {postings:,}, {again:,}", ours)
             row("bm25s", peer(path, Path(folder) / "bm25s"))
 
 

@@ -92,10 +92,8 @@ def words(text: str, trailing: bool = True, among: Collection[str] | None = None
     pattern = _ASCII_WORD if plain else _patterns().word
     runs = None
     if plain and among is not None:
-        each = set(pattern.findall(text))
-        runs = {
-            run for run in each if any(term in among for term, _, _ in _of_run(run[:LONGEST_WORD]))
-        }
+        wanted = frozenset(among)
+        runs = {run for run in {*pattern.findall(text)} if not wanted.isdisjoint(_terms_of(run))}
         if not runs:
             return
     for found in pattern.finditer(text):
@@ -195,8 +193,11 @@ def compounds(text: str, among: Collection[str] | None = None) -> Iterator[Term]
     """
     pattern = _ASCII_JOINED if _is_plain(text) else _patterns().joined
     # Most texts have none, and the distinct words of a text are soon looked through.
-    each = map(_compound, set(pattern.findall(text)))
-    if not any(terms if among is None else any(term in among for term in terms) for terms in each):
+    each = filter(None, map(_compound, {*pattern.findall(text)}))
+    if among is None:
+        if not any(each):
+            return
+    elif all(map(frozenset(among).isdisjoint, each)):
         return
     for found in pattern.finditer(text):
         for term in _compound(found[0]):
@@ -276,8 +277,13 @@ def _of_run(run: str) -> tuple[tuple[str, int, int], ...]:
 
 
 @lru_cache(200_000)
+def _terms_of(run: str) -> tuple[str, ...]:
+    return tuple(term for term, _, _ in _of_run(run[:LONGEST_WORD]))
+
+
+@lru_cache(200_000)
 def _joined_terms(run: str) -> str:
-    return " ".join(term for term, _, _ in _of_run(run[:LONGEST_WORD]))
+    return " ".join(_terms_of(run))
 
 
 _character = lru_cache(50_000)(fold)

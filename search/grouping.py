@@ -1,6 +1,5 @@
 """Which of the ranked passages are shown: none twice, and each document once where asked for."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -79,23 +78,20 @@ def _collapsed(
 ) -> list[Shown]:
     chosen: list[Shown] = []
     of_document: dict[str, Shown] = {}
-    holders: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)  # places in `chosen`
+    said: set[tuple[str, ...]] = set()  # the shingles of all that are chosen
     for one in ranked:
         document = stored[one.passage].document
         own = _shingles(stored[one.passage])
         known = of_document.get(document) if group == "document" else None
         if known is None:
-            sharing = {place for shingle in own for place in holders.get(shingle, ())}
-            near = [place for place in sharing if _alike(own, chosen[place].said[0])]
-            if not near:
+            if len(own & said) >= SAME * len(own):  # else it is like none of them
+                known = next((other for other in chosen if _alike(own, other.said[0])), None)
+            if known is None:
                 known = Shown(one, document, [own])
-                for shingle in own:
-                    holders[shingle].append(len(chosen))
+                said |= own
                 chosen.append(known)
-            else:
-                known = chosen[min(near)]
-                if document not in (known.document, *known.duplicates):
-                    known.duplicates.append(document)
+            elif document not in (known.document, *known.duplicates):
+                known.duplicates.append(document)
             of_document[document] = known
         elif (
             document == known.document
@@ -109,8 +105,8 @@ def _collapsed(
 
 def _shingles(of: StoredPassage) -> Shingles:
     terms = of.terms.split() or [of.passage.text.strip() or of.title]
-    count = max(1, len(terms) - SHINGLE + 1)
-    return frozenset(tuple(terms[start : start + SHINGLE]) for start in range(count))
+    runs = zip(*(terms[start:] for start in range(SHINGLE)), strict=False)
+    return frozenset(runs) or frozenset([tuple(terms)])
 
 
 def _alike(first: Shingles, second: Shingles) -> bool:

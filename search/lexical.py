@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.analysis import IDENTIFIER
+from ..index.errors import IndexDamaged
 from ..index.once import once
 from ..index.store.fulltext import expected_bm25
 from ..index.store.postings import Block
@@ -76,6 +77,11 @@ class Lexical:
         terms = self._telling()
         if not terms:
             return []
+        if not self._length:
+            raise IndexDamaged(
+                f"the index {str(self._snapshot.index)!r} has terms, and no passage that has any:"
+                " run `clsearch check --repair`"
+            )
         asked = _Asked(terms, self._idf(terms), self._length / self._passages)
         found = [
             (block.first, asked.scores(block))

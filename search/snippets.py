@@ -12,18 +12,18 @@ from .likeness import Likeness
 Span = tuple[int, int]
 
 # A sentence ends at a full stop before white space, where a paragraph, a heading or an item of a
-# list ends, and in scripts whose stops need no space; what closes a quotation belongs to it.
+# list ends, and in scripts whose stops need no space; what closes a quotation belongs to it. The
+# group of each alternative is what stands between two sentences.
 _ITEM = r"\s* (?: [-*+•>|] | \#{1,6} | \d+[.)] ) \s"
 _STOP = r"[.!?\u2026\u0964\u061f\u06d4]"  # of Devanagari, Arabic and Urdu, too
 _WIDE_STOP = r"[\u3002\uff01\uff1f\uff61]"  # 。 and its like
 _WIDE_CLOSING = r"[\u300d\u300f\uff09\u3011\u3009\u300b\u201d\u2019]"  # 」 and its like
 _END = re.compile(
     rf"""
-    (?: (?<={_STOP}) | (?<={_STOP}["'\u201d\u2019\u00bb)\]]) ) \s+ (?=\S)
-    | (?: (?<={_WIDE_STOP}) | (?<={_WIDE_STOP}{_WIDE_CLOSING}) )
-      (?! {_WIDE_STOP} | {_WIDE_CLOSING} )
-    | \n\s*\n
-    | \n (?= {_ITEM} )
+    {_STOP} ["'\u201d\u2019\u00bb)\]]? (\s+) (?=\S)
+    | {_WIDE_STOP} {_WIDE_CLOSING}? () (?! {_WIDE_STOP} | {_WIDE_CLOSING} )
+    | (\n\s*\n)
+    | (\n) (?= {_ITEM} )
     """,
     re.VERBOSE,
 )
@@ -91,7 +91,7 @@ def sentences(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     start = 0
-    ends = [found.span() for found in _END.finditer(text)]
+    ends = [found.span(found.lastindex or 0) for found in _END.finditer(text)]
     ends += [(found.end(), found.end()) for found in _HEADING.finditer(text)]
     for end, after in [*sorted(ends), (len(text), len(text))]:
         if end < start or (end < after and _goes_on(text, start, end, after)):

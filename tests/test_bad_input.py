@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -221,9 +222,10 @@ def test_a_run_that_is_stopped_goes_on_next_time(home: Path, blow: signal.Signal
 def test_a_database_that_lost_its_tables_is_no_new_one(home: Path) -> None:
     """Its pages may still hold every document: nothing is written there."""
     database = home / ".clsearch" / DATABASE
-    data = bytearray(database.read_bytes())
-    data[103:105] = bytes(2)  # the number of cells of the first page: no table, no index
-    database.write_bytes(data)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_schema")
+    data = database.read_bytes()
     assert sqlite3.connect(database).execute("SELECT * FROM sqlite_schema").fetchall() == []
     for open_it in (Index.open, Searcher.open):
         with pytest.raises(IndexDamaged, match=r"lost its tables.*Move the index away"):

@@ -8,11 +8,14 @@ their blocks, and are noted as gone, until a block is written again.
 
 from __future__ import annotations
 
+import heapq
 import json
 import sqlite3
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -38,13 +41,15 @@ TABLES = (
     "passage INTEGER NOT NULL, PRIMARY KEY (block, passage)) WITHOUT ROWID",
 )
 
-# Eight of one order of magnitude (in powers of eight) become one, as segments do. What a merge
-# writes must fit into the cache of a transaction; only `compact` makes larger ones.
+INSERT = "INSERT INTO postings VALUES (?, ?, ?, ?, ?)"
+
+# Eight of one order of magnitude (in powers of eight) become one, as segments do, up to the last
+# bound: what a merge writes must fit into the cache of a transaction. `compact` makes larger ones.
 FANOUT = 8
-FULL = 8_192  # passages
-BOUNDS = (8, 64, 512, 4096, FULL)
+BOUNDS = (8, 64, 512, 4096)  # passages
 LARGEST = 65_536  # passages, of which each can be said in two bytes
 SHORT = 1 << 16
+HELD = 2_048  # rows that are held in memory until a block of them is written
 
 
 class Given(NamedTuple):
@@ -68,7 +73,7 @@ class Block(NamedTuple):
 
 
 def read(connection: sqlite3.Connection, terms: Sequence[str]) -> Iterator[Block]:
-    """The blocks in the order of their age, each with what it has of these terms.
+    """The blocks in the order of their passages, each with what it has of these terms.
 
     One that ends in `*` stands for all that begin with it, added up. ValueError where the tables
     hold what was never written there.
@@ -76,7 +81,9 @@ def read(connection: sqlite3.Connection, terms: Sequence[str]) -> Iterator[Block
     plain = {str(place): term for place, term in enumerate(terms) if not term.endswith("*")}
     prefixes = [(place, term[:-1]) for place, term in enumerate(terms) if term.endswith("*")]
     asked, gone = json.dumps(plain), _gone(connection)
-    blocks = connection.execute("SELECT id, first, last, lengths FROM postings_blocks ORDER BY id")
+    blocks = connection.execute(
+        "SELECT id, first, last, lengths FROM postings_blocks ORDER BY first, id"
+    )
     for block, first, last, data in blocks:
         lengths = np.frombuffer(data, "<u4")
         if len(lengths) != last - first + 1:
@@ -108,7 +115,7 @@ def _gone(connection: sqlite3.Connection) -> dict[int, Numbers]:
 
 
 def _given(size: int, ids: bytes, counts: bytes, written: bytes | None) -> Given:
-    places = np.frombuffer(ids, "<u2" if size <= SHORT else "<u4").astype(np.int64)
+    places = np.frombuffer(ids, _width_of_ids(size)).astype(np.int64)
     if not len(places) or places.max() >= size:
         raise ValueError("a term of the postings has ids that its block has not")
     kind = f"<u{len(counts) // len(places)}"
@@ -263,7 +270,7 @@ class Changes:
     def add(self, database: Database, id: int, row: Columns) -> None:
         """A row came."""
         self._rows.add(id, row)
-        if len(self._rows) >= FULL:
+        if len(self._rows) >= HELD:
             self.write(database)
 
     def take(self, database: Database, id: int) -> None:
@@ -278,8 +285,7 @@ class Changes:
     def write(self, database: Database) -> None:
         """Bring the tables up to date, inside a transaction, and start anew."""
         if len(self._rows):
-            sql = "SELECT coalesce(max(id), 0) + 1 FROM postings_blocks"
-            _write(database, database.execute(sql).fetchone()[0], self._rows.flat())
+            _write(database, self._rows.flat())
             self.clear()
         while group := _due(_sizes(database)):
             _merge(database, group)
@@ -317,45 +323,33 @@ def compact(database: Database) -> None:
 
 def stored(connection: sqlite3.Connection, block: int) -> Flat:
     """What a block has, without what is gone; ValueError as of `read`."""
-    first, last, data = connection.execute(
-        "SELECT first, last, lengths FROM postings_blocks WHERE id = ?", (block,)
-    ).fetchone()
-    lengths = np.frombuffer(data, "<u4").astype(np.int64)
-    size = last - first + 1
-    if len(lengths) != size:
-        raise ValueError(f"a block of postings has {len(lengths)} lengths")
+    own = _Alive.of(connection, block, _gone(connection).get(block))
     terms: list[str] = []
     every: list[Given] = []
-    rows = connection.execute(
-        "SELECT term, ids, counts, written FROM postings WHERE block = ?", (block,)
-    )
-    for term, *row in rows:
+    for term, given in _merged(connection, [block], [own], 0):
         terms.append(term)
-        every.append(_given(size, *row))
+        every.append(given)
     numbers = np.repeat(np.arange(len(terms)), [len(one.ids) for one in every])
     nothing = np.zeros(0, np.int64)
     ids, counts, written = (
         np.concatenate([nothing, *(one[of] for one in every)]) for of in range(3)
     )
-    held = np.flatnonzero(lengths)
-    flat = Flat(terms, numbers, ids + first, counts, written, held + first, lengths[held])
-    gone = _gone(connection).get(block, nothing)
-    return flat.of(~np.isin(flat.passages, gone))
+    return Flat(terms, numbers, ids, counts, written, own.passages, own.lengths)
 
 
 def _sizes(database: Database) -> list[tuple[int, int, int]]:
-    """(block, passages, of them gone), by age."""
+    """(block, passages, of them gone), by their passages."""
     rows = database.execute(
         "SELECT id, passages, (SELECT count(*) FROM postings_gone WHERE block = b.id) "
-        "FROM postings_blocks b ORDER BY id"
+        "FROM postings_blocks b ORDER BY first, id"
     )
     return [(block, passages, gone) for block, passages, gone in rows]
 
 
 def _due(sizes: list[tuple[int, int, int]]) -> list[int]:
-    """The next blocks to merge, neighbours by age; empty where none are due.
+    """The next blocks to merge, neighbours by their passages; empty where none are due.
 
-    Half of one is gone, or eight of the newest are of no greater magnitude than the first of them.
+    Half of one is gone, or eight of the last are below a bound.
 
     >>> _due([(1, 9000, 0), (2, 10, 5), (3, 4, 0)])
     [2]
@@ -375,22 +369,108 @@ def _due(sizes: list[tuple[int, int, int]]) -> list[int]:
 
 
 def _merge(database: Database, group: list[int]) -> None:
-    """Write these blocks as one, in the place of the last."""
-    some = [stored(database.conn, block) for block in group]
-    vocabulary = _Vocabulary()
-    numbers = [
-        np.fromiter(map(vocabulary.__getitem__, one.terms), np.int64, len(one.terms))[one.numbers]
-        for one in some
-    ]
-    rest = (np.concatenate([one[of] for one in some]) for of in range(2, 7))
-    for block in group:
-        database.execute("DELETE FROM postings WHERE block = ?", (block,))
-        database.execute("DELETE FROM postings_gone WHERE block = ?", (block,))
-        database.execute("DELETE FROM postings_blocks WHERE id = ?", (block,))
-    _write(database, group[-1], Flat(list(vocabulary), np.concatenate(numbers), *rest))
+    """Write these blocks as one, without what is gone, a term at a time."""
+    connection = database.conn
+    gone = _gone(connection)
+    some = [_Alive.of(connection, block, gone.get(block)) for block in group]
+    passages = np.concatenate([one.passages for one in some])
+    if len(passages):
+        first, last = int(passages.min()), int(passages.max())
+        lengths = np.zeros(last - first + 1, "<u4")
+        for one in some:
+            lengths[one.passages - first] = one.lengths
+        block = _insert(database, first, last, lengths)
+        rows = _merged(connection, group, some, first)
+        connection.executemany(
+            INSERT, ((block, term, *_packed(given, last - first + 1)) for term, given in rows)
+        )
+    for old in group:
+        database.execute("DELETE FROM postings WHERE block = ?", (old,))
+        database.execute("DELETE FROM postings_gone WHERE block = ?", (old,))
+        database.execute("DELETE FROM postings_blocks WHERE id = ?", (old,))
 
 
-def _write(database: Database, block: int, flat: Flat) -> None:
+class _Alive(NamedTuple):
+    """What counts of a block: its passages with their lengths, and whether each of its ids does.
+
+    `alive` [n] is None where nothing is gone.
+    """
+
+    first: int
+    size: int
+    passages: Numbers
+    lengths: Numbers
+    alive: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, block: int, gone: Numbers | None) -> _Alive:
+        """Of a block; ValueError as of `read`."""
+        first, last, data = connection.execute(
+            "SELECT first, last, lengths FROM postings_blocks WHERE id = ?", (block,)
+        ).fetchone()
+        lengths = np.frombuffer(data, "<u4").astype(np.int64)
+        if len(lengths) != last - first + 1:
+            raise ValueError(f"a block of postings has {len(lengths)} lengths")
+        alive = None
+        if gone is not None:
+            alive = np.ones(len(lengths), np.bool_)
+            alive[gone[(gone >= first) & (gone <= last)] - first] = False
+            lengths[~alive] = 0
+        held = np.flatnonzero(lengths)
+        return cls(first, len(lengths), held + first, lengths[held], alive)
+
+
+def _merged(
+    connection: sqlite3.Connection, group: list[int], some: list[_Alive], first: int
+) -> Iterator[tuple[str, Given]]:
+    """(term, what all of these blocks have of it, by ids less `first`), by term."""
+
+    def rows(place: int) -> Iterator[tuple[str, int, bytes, bytes, bytes | None]]:
+        sql = "SELECT term, ids, counts, written FROM postings WHERE block = ? ORDER BY term"
+        for term, ids, counts, written in connection.execute(sql, (group[place],)):
+            yield term, place, ids, counts, written
+
+    in_order = all(
+        one[-1] < next[0]
+        for one, next in pairwise([one.passages for one in some if len(one.passages)])
+    )
+    every = heapq.merge(*map(rows, range(len(group))), key=itemgetter(0))
+    for term, same in groupby(every, key=itemgetter(0)):
+        given = []
+        for _, place, ids, counts, written in same:
+            block = some[place]
+            of = _given(block.size, ids, counts, written)
+            if block.alive is not None:
+                kept = block.alive[of.ids]
+                of = Given(of.ids[kept], of.counts[kept], of.written[kept])
+            given.append(of._replace(ids=of.ids + (block.first - first)))
+        all_of = given[0]
+        if len(given) > 1:
+            all_of = Given(*(np.concatenate(parts) for parts in zip(*given, strict=True)))
+        if not in_order:
+            order = np.argsort(all_of.ids)
+            all_of = Given(*(part[order] for part in all_of))
+        if len(all_of.ids):
+            yield term, all_of
+
+
+def _packed(given: Given, size: int) -> tuple[bytes, bytes, bytes | None]:
+    """The blobs of a term in a block of so many ids."""
+    ids, counts, written = given
+    wide = _width(int(counts.max()))
+    own = None if np.array_equal(counts, written) else written.astype(wide).tobytes()
+    return ids.astype(_width_of_ids(size)).tobytes(), counts.astype(wide).tobytes(), own
+
+
+def _insert(database: Database, first: int, last: int, lengths: NDArray[np.uint32]) -> int:
+    """Insert the row of a block -> its id."""
+    count = int(np.count_nonzero(lengths))
+    sql = "INSERT INTO postings_blocks (first, last, passages, lengths) VALUES (?, ?, ?, ?)"
+    inserted = database.conn.execute(sql, (first, last, count, lengths.tobytes()))
+    return inserted.lastrowid or 0
+
+
+def _write(database: Database, flat: Flat) -> None:
     """Insert a block; none of no passages."""
     flat = flat.ordered()
     if not len(flat.ids):
@@ -398,26 +478,28 @@ def _write(database: Database, block: int, flat: Flat) -> None:
     first, last = int(flat.passages[0]), int(flat.passages[-1])
     lengths = np.zeros(last - first + 1, "<u4")
     lengths[flat.passages - first] = flat.lengths
-    database.execute(
-        "INSERT INTO postings_blocks VALUES (?, ?, ?, ?, ?)",
-        (block, first, last, int(np.count_nonzero(lengths)), lengths.tobytes()),
-    )
-    narrow = 2 if last - first < SHORT else 4
-    wide = next(size for size in (1, 2, 4) if flat.counts.max() < 1 << 8 * size)
-    ids = (flat.ids - first).astype(f"<u{narrow}").tobytes()
-    counts, written = (
-        values.astype(f"<u{wide}").tobytes() for values in (flat.counts, flat.written)
-    )
-    sizes = np.bincount(flat.numbers, minlength=len(flat.terms))
-    joined = np.bincount(flat.numbers, flat.counts != flat.written, len(flat.terms)) > 0
-    ends = np.cumsum(sizes).tolist()
+    block = _insert(database, first, last, lengths)
+    narrow, wide = _width_of_ids(len(lengths)), _width(int(flat.counts.max()))
+    ids = (flat.ids - first).astype(narrow)
+    counts, written = flat.counts.astype(wide), flat.written.astype(wide)
+    size = len(flat.terms)
+    joined = np.bincount(flat.numbers, flat.counts != flat.written, size) > 0
+    ends = np.cumsum(np.bincount(flat.numbers, minlength=size)).tolist()
 
     def rows() -> Iterator[tuple[int, str, bytes, bytes, bytes | None]]:
         start = 0
         for term, end, both in zip(flat.terms, ends, joined.tolist(), strict=True):
-            low, high = wide * start, wide * end
-            own = written[low:high] if both else None
-            yield block, term, ids[narrow * start : narrow * end], counts[low:high], own
+            own = slice(start, end)
             start = end
+            but_whole = written[own].tobytes() if both else None
+            yield block, term, ids[own].tobytes(), counts[own].tobytes(), but_whole
 
-    database.conn.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", rows())
+    database.conn.executemany(INSERT, rows())
+
+
+def _width_of_ids(size: int) -> str:
+    return "<u2" if size <= SHORT else "<u4"
+
+
+def _width(most: int) -> str:
+    return next(f"<u{bytes}" for bytes in (1, 2, 4) if most < 1 << 8 * bytes)

@@ -61,7 +61,7 @@ def as_read(index: Path, terms: list[str]) -> tuple[Said, dict[int, int]]:
 def blocks_of(index: Path) -> list[int]:
     """The passages of each block."""
     with closing(sqlite3.connect(index / "index.db")) as connection:
-        rows = connection.execute("SELECT passages FROM postings_blocks ORDER BY id")
+        rows = connection.execute("SELECT passages FROM postings_blocks ORDER BY first")
         return [passages for (passages,) in rows]
 
 
@@ -78,7 +78,7 @@ def test_they_are_those_of_the_rows(
     generator = np.random.default_rng(seed)
     monkeypatch.setattr(batch, "PASSAGES", 4)  # several commits in one call
     monkeypatch.setattr(postings, "BOUNDS", (4, 16) if seed % 2 else (2, 3))
-    monkeypatch.setattr(postings, "FULL", 3 if seed % 3 else 100)
+    monkeypatch.setattr(postings, "HELD", 3 if seed % 3 else 100)
     monkeypatch.setattr(postings, "LARGEST", 9 if seed % 2 else 1000)
     with Index.open(tmp_path, encoder=encoder) as index:
         for _ in range(14):
