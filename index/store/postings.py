@@ -14,7 +14,7 @@ import sqlite3
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -34,11 +34,10 @@ Columns = tuple[str, str, str, str]
 TABLES = (
     "CREATE TABLE postings_blocks (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, "
     "last INTEGER NOT NULL, passages INTEGER NOT NULL, lengths BLOB NOT NULL)",
-    "CREATE TABLE postings (block INTEGER NOT NULL REFERENCES postings_blocks(id), "
-    "term TEXT NOT NULL, ids BLOB NOT NULL, counts BLOB NOT NULL, written BLOB, "
-    "PRIMARY KEY (block, term)) WITHOUT ROWID",
-    "CREATE TABLE postings_gone (block INTEGER NOT NULL REFERENCES postings_blocks(id), "
-    "passage INTEGER NOT NULL, PRIMARY KEY (block, passage)) WITHOUT ROWID",
+    "CREATE TABLE postings (block INTEGER NOT NULL, term TEXT NOT NULL, ids BLOB NOT NULL, "
+    "counts BLOB NOT NULL, written BLOB, PRIMARY KEY (block, term)) WITHOUT ROWID",
+    "CREATE TABLE postings_gone (block INTEGER NOT NULL, passage INTEGER NOT NULL, "
+    "PRIMARY KEY (block, passage)) WITHOUT ROWID",
 )
 
 INSERT = "INSERT INTO postings VALUES (?, ?, ?, ?, ?)"
@@ -50,6 +49,7 @@ BOUNDS = (8, 64, 512, 4096)  # passages
 LARGEST = 65_536  # passages, of which each can be said in two bytes
 SHORT = 1 << 16
 HELD = 2_048  # rows that are held in memory until a block of them is written
+CHUNK = 1 << 19  # bytes of ids that a merge holds
 
 
 class Given(NamedTuple):
@@ -325,15 +325,12 @@ def stored(connection: sqlite3.Connection, block: int) -> Flat:
     """What a block has, without what is gone; ValueError as of `read`."""
     own = _Alive.of(connection, block, _gone(connection).get(block))
     terms: list[str] = []
-    every: list[Given] = []
-    for term, given in _merged(connection, [block], [own], 0):
-        terms.append(term)
-        every.append(given)
-    numbers = np.repeat(np.arange(len(terms)), [len(one.ids) for one in every])
-    nothing = np.zeros(0, np.int64)
-    ids, counts, written = (
-        np.concatenate([nothing, *(one[of] for one in every)]) for of in range(3)
-    )
+    parts = [np.zeros((4, 0), np.int64)]  # numbers, ids, counts, written
+    for some in _merged(connection, [block], [own]):
+        numbers = np.repeat(np.arange(len(terms), len(terms) + len(some.terms)), some.sizes)
+        terms += some.terms
+        parts.append(np.stack([numbers, some.ids, some.counts, some.written]))
+    numbers, ids, counts, written = np.concatenate(parts, axis=1)
     return Flat(terms, numbers, ids, counts, written, own.passages, own.lengths)
 
 
@@ -369,21 +366,16 @@ def _due(sizes: list[tuple[int, int, int]]) -> list[int]:
 
 
 def _merge(database: Database, group: list[int]) -> None:
-    """Write these blocks as one, without what is gone, a term at a time."""
+    """Write these blocks as one, without what is gone, some terms at a time."""
     connection = database.conn
     gone = _gone(connection)
     some = [_Alive.of(connection, block, gone.get(block)) for block in group]
     passages = np.concatenate([one.passages for one in some])
     if len(passages):
-        first, last = int(passages.min()), int(passages.max())
-        lengths = np.zeros(last - first + 1, "<u4")
-        for one in some:
-            lengths[one.passages - first] = one.lengths
-        block = _insert(database, first, last, lengths)
-        rows = _merged(connection, group, some, first)
-        connection.executemany(
-            INSERT, ((block, term, *_packed(given, last - first + 1)) for term, given in rows)
-        )
+        lengths = np.concatenate([one.lengths for one in some])
+        block, first, size = _insert(database, passages, lengths)
+        for merged in _merged(connection, group, some):
+            connection.executemany(INSERT, _rows(block, first, size, merged))
     for old in group:
         database.execute("DELETE FROM postings WHERE block = ?", (old,))
         database.execute("DELETE FROM postings_gone WHERE block = ?", (old,))
@@ -393,14 +385,14 @@ def _merge(database: Database, group: list[int]) -> None:
 class _Alive(NamedTuple):
     """What counts of a block: its passages with their lengths, and whether each of its ids does.
 
-    `alive` [n] is None where nothing is gone.
+    `alive` [n] is of all of its range.
     """
 
     first: int
     size: int
     passages: Numbers
     lengths: Numbers
-    alive: NDArray[np.bool_] | None
+    alive: NDArray[np.bool_]
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, block: int, gone: Numbers | None) -> _Alive:
@@ -411,95 +403,143 @@ class _Alive(NamedTuple):
         lengths = np.frombuffer(data, "<u4").astype(np.int64)
         if len(lengths) != last - first + 1:
             raise ValueError(f"a block of postings has {len(lengths)} lengths")
-        alive = None
+        alive = np.ones(len(lengths), np.bool_)
         if gone is not None:
-            alive = np.ones(len(lengths), np.bool_)
             alive[gone[(gone >= first) & (gone <= last)] - first] = False
             lengths[~alive] = 0
         held = np.flatnonzero(lengths)
         return cls(first, len(lengths), held + first, lengths[held], alive)
 
 
+class _Terms(NamedTuple):
+    """Some terms in their order, and the postings of all of them, by term and id: `[n]` each."""
+
+    terms: list[str]
+    sizes: Numbers
+    ids: Numbers
+    counts: Numbers
+    written: Numbers
+
+
 def _merged(
-    connection: sqlite3.Connection, group: list[int], some: list[_Alive], first: int
-) -> Iterator[tuple[str, Given]]:
-    """(term, what all of these blocks have of it, by ids less `first`), by term."""
+    connection: sqlite3.Connection, group: list[int], some: list[_Alive]
+) -> Iterator[_Terms]:
+    """What these blocks have of each term, without what is gone."""
 
-    def rows(place: int) -> Iterator[tuple[str, int, bytes, bytes, bytes | None]]:
-        sql = "SELECT term, ids, counts, written FROM postings WHERE block = ? ORDER BY term"
-        for term, ids, counts, written in connection.execute(sql, (group[place],)):
-            yield term, place, ids, counts, written
-
-    in_order = all(
-        one[-1] < next[0]
-        for one, next in pairwise([one.passages for one in some if len(one.passages)])
-    )
-    every = heapq.merge(*map(rows, range(len(group))), key=itemgetter(0))
+    # Without a function between: each row passes here.
+    sql = "SELECT term, ?, ids, counts, coalesce(written, counts) FROM postings WHERE block = ?"
+    rows = [
+        connection.execute(f"{sql} ORDER BY term", (place, block))
+        for place, block in enumerate(group)
+    ]
+    every = heapq.merge(*rows, key=itemgetter(0))
+    terms: list[str] = []
+    sizes: list[int] = []
+    waiting: list[_Row] = []
+    held = 0
     for term, same in groupby(every, key=itemgetter(0)):
-        given = []
-        for _, place, ids, counts, written in same:
-            block = some[place]
-            of = _given(block.size, ids, counts, written)
-            if block.alive is not None:
-                kept = block.alive[of.ids]
-                of = Given(of.ids[kept], of.counts[kept], of.written[kept])
-            given.append(of._replace(ids=of.ids + (block.first - first)))
-        all_of = given[0]
-        if len(given) > 1:
-            all_of = Given(*(np.concatenate(parts) for parts in zip(*given, strict=True)))
-        if not in_order:
-            order = np.argsort(all_of.ids)
-            all_of = Given(*(part[order] for part in all_of))
-        if len(all_of.ids):
-            yield term, all_of
+        own = list(same)
+        terms.append(term)
+        sizes.append(len(own))
+        waiting += own
+        held += sum(len(ids) for _, _, ids, _, _ in own)
+        if held > CHUNK:
+            yield _taken(terms, np.array(sizes), waiting, some)
+            terms, sizes, waiting, held = [], [], [], 0
+    if terms:
+        yield _taken(terms, np.array(sizes), waiting, some)
 
 
-def _packed(given: Given, size: int) -> tuple[bytes, bytes, bytes | None]:
-    """The blobs of a term in a block of so many ids."""
-    ids, counts, written = given
-    wide = _width(int(counts.max()))
-    own = None if np.array_equal(counts, written) else written.astype(wide).tobytes()
-    return ids.astype(_width_of_ids(size)).tobytes(), counts.astype(wide).tobytes(), own
+_Row: TypeAlias = tuple[str, int, bytes, bytes, bytes]
 
 
-def _insert(database: Database, first: int, last: int, lengths: NDArray[np.uint32]) -> int:
-    """Insert the row of a block -> its id."""
-    count = int(np.count_nonzero(lengths))
-    sql = "INSERT INTO postings_blocks (first, last, passages, lengths) VALUES (?, ?, ?, ?)"
-    inserted = database.conn.execute(sql, (first, last, count, lengths.tobytes()))
-    return inserted.lastrowid or 0
+def _taken(terms: list[str], rows: Numbers, given: list[_Row], some: list[_Alive]) -> _Terms:
+    """The postings of these rows, of which each term has so many."""
+    places = np.array([place for _, place, *_ in given])
+    widths = np.array([np.dtype(_width_of_ids(one.size)).itemsize for one in some])[places]
+    of_ids = [ids for _, _, ids, _, _ in given]
+    sizes = np.array([len(ids) for ids in of_ids]) // widths
+    ids = _numbers(of_ids, sizes)
+    counts = _numbers([counts for *_, counts, _ in given], sizes)
+    written = _numbers([written for *_, written in given], sizes)
+    of_block = np.repeat(places, sizes)
+    if (ids >= np.array([one.size for one in some])[of_block]).any():
+        raise ValueError("a term of the postings has ids that its block has not")
+    numbers = np.repeat(np.repeat(np.arange(len(terms)), rows), sizes)
+    starts = np.cumsum([0, *(one.size for one in some)])
+    alive = np.concatenate([one.alive for one in some])[starts[of_block] + ids]
+    ids += np.array([one.first for one in some])[of_block]
+    if not alive.all():
+        numbers, ids, counts, written = (
+            values[alive] for values in (numbers, ids, counts, written)
+        )
+    # Blocks are in the order of their first ids; those of rows that were written again overlap.
+    if ((ids[1:] <= ids[:-1]) & (numbers[1:] == numbers[:-1])).any():
+        order = np.lexsort((ids, numbers))
+        ids, counts, written = ids[order], counts[order], written[order]
+    sizes = np.bincount(numbers, minlength=len(terms))
+    present = [term for term, size in zip(terms, sizes.tolist(), strict=True) if size]
+    return _Terms(present, sizes[sizes > 0], ids, counts, written)
+
+
+def _numbers(blobs: list[bytes], sizes: Numbers) -> Numbers:
+    """The numbers of blobs, of which each has so many, one after the other."""
+    lengths = np.array([len(blob) for blob in blobs])
+    if not sizes.all() or (lengths % sizes).any():
+        raise ValueError("a term of the postings has not as many counts as ids")
+    widths = (lengths // sizes).tolist()
+    if len(set(widths)) == 1:
+        return np.frombuffer(b"".join(blobs), f"<u{widths[0]}").astype(np.int64)
+    return np.concatenate(
+        [
+            np.frombuffer(blob, f"<u{width}").astype(np.int64)
+            for blob, width in zip(blobs, widths, strict=True)
+        ]
+    )
+
+
+def _insert(database: Database, passages: Numbers, lengths: Numbers) -> tuple[int, int, int]:
+    """Insert the row of a block -> its id, the first id of its passages, and their range."""
+    first, last = int(passages.min()), int(passages.max())
+    of_range = np.zeros(last - first + 1, "<u4")
+    of_range[passages - first] = lengths
+    count = int(np.count_nonzero(of_range))
+    inserted = database.conn.execute(
+        "INSERT INTO postings_blocks (first, last, passages, lengths) VALUES (?, ?, ?, ?)",
+        (first, last, count, of_range.tobytes()),
+    )
+    return inserted.lastrowid or 0, first, len(of_range)
+
+
+def _rows(
+    block: int, first: int, size: int, of: _Terms
+) -> Iterator[tuple[int, str, bytes, bytes, bytes | None]]:
+    """Rows of a block that begins at an id and has a range of so many."""
+    if not of.terms:
+        return
+    wide = next(f"<u{bytes}" for bytes in (1, 2, 4) if of.counts.max() < 1 << 8 * bytes)
+    ids = (of.ids - first).astype(_width_of_ids(size))
+    counts, written = of.counts.astype(wide), of.written.astype(wide)
+    ends = np.cumsum(of.sizes)
+    joined = np.add.reduceat(of.counts != of.written, ends - of.sizes) > 0
+    start = 0
+    for term, end, both in zip(of.terms, ends.tolist(), joined.tolist(), strict=True):
+        own = slice(start, end)
+        start = end
+        but_whole = written[own].tobytes() if both else None
+        yield block, term, ids[own].tobytes(), counts[own].tobytes(), but_whole
 
 
 def _write(database: Database, flat: Flat) -> None:
-    """Insert a block; none of no passages."""
+    """Insert a block; none of no terms."""
     flat = flat.ordered()
     if not len(flat.ids):
         return
-    first, last = int(flat.passages[0]), int(flat.passages[-1])
-    lengths = np.zeros(last - first + 1, "<u4")
-    lengths[flat.passages - first] = flat.lengths
-    block = _insert(database, first, last, lengths)
-    narrow, wide = _width_of_ids(len(lengths)), _width(int(flat.counts.max()))
-    ids = (flat.ids - first).astype(narrow)
-    counts, written = flat.counts.astype(wide), flat.written.astype(wide)
-    size = len(flat.terms)
-    joined = np.bincount(flat.numbers, flat.counts != flat.written, size) > 0
-    ends = np.cumsum(np.bincount(flat.numbers, minlength=size)).tolist()
-
-    def rows() -> Iterator[tuple[int, str, bytes, bytes, bytes | None]]:
-        start = 0
-        for term, end, both in zip(flat.terms, ends, joined.tolist(), strict=True):
-            own = slice(start, end)
-            start = end
-            but_whole = written[own].tobytes() if both else None
-            yield block, term, ids[own].tobytes(), counts[own].tobytes(), but_whole
-
-    database.conn.executemany(INSERT, rows())
+    block, first, size = _insert(database, flat.passages, flat.lengths)
+    sizes = np.bincount(flat.numbers, minlength=len(flat.terms))
+    terms = _Terms(flat.terms, sizes, flat.ids, flat.counts, flat.written)
+    database.conn.executemany(INSERT, _rows(block, first, size, terms))
 
 
 def _width_of_ids(size: int) -> str:
     return "<u2" if size <= SHORT else "<u4"
-
-
-def _width(most: int) -> str:
-    return next(f"<u{bytes}" for bytes in (1, 2, 4) if most < 1 << 8 * bytes)

@@ -10,7 +10,7 @@ import pytest
 
 from clsearch.index import Index, batch, merge, sync
 from clsearch.index.files import segment_path
-from clsearch.index.store import manifest
+from clsearch.index.store import manifest, postings
 
 WORDS = [f"word{n}" for n in range(200)]
 LENGTH = 2_000  # characters of a document, about
@@ -48,9 +48,11 @@ def test_memory_grows_by_ids_and_not_by_texts(
 ) -> None:
     """Of a document that is committed no more is kept than what tells it from others of its file.
 
-    That is less than half of its text. A merge has vectors in memory, up to a bound of its own.
+    That is less than half of its text. A merge has vectors or postings in memory, up to a bound of
+    its own.
     """
     monkeypatch.setattr(merge, "FANOUT", 1_000)
+    monkeypatch.setattr(postings, "BOUNDS", ())
     monkeypatch.setattr(batch, "PASSAGES", 50)
     monkeypatch.setattr(batch, "SLICE", 25)
     monkeypatch.setattr(sync, "HELD_CHARACTERS", 25 * LENGTH)
