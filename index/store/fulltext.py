@@ -76,8 +76,9 @@ class TermCounts:
 
 def _terms(row: Columns) -> tuple[set[str], set[str]]:
     """The distinct terms of title, heading and text, and those of the whole row."""
-    written = {term for column in row[:3] for term in column.split()}
-    return written, written.union(row[3].split())
+    title, heading, text, whole = row
+    written = set(f"{title} {heading} {text}".split())
+    return written, written.union(whole.split())
 
 
 def columns(title: str, heading: str, text: str) -> Columns:

@@ -216,7 +216,8 @@ class Rows:
         title, heading, text, joined = row
         terms, whole = f"{title} {heading} {text}".split(), joined.split()
         counts = Counter(terms)
-        counts.update(whole)
+        if whole:
+            counts.update(whole)
         number_of = self._vocabulary.__getitem__
         self._numbers.extend(map(number_of, counts))
         self._counts.extend(counts.values())
