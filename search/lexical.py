@@ -83,11 +83,7 @@ class Lexical:
                 " run `clsearch check --repair`"
             )
         asked = _Asked(terms, self._idf(terms), self._length / self._passages)
-        found = [
-            (block.first, asked.scores(block))
-            for block in self._snapshot.postings(terms)
-            if block.given
-        ]
+        found = [(block.first, asked.scores(block)) for block in self._snapshot.postings(terms)]
         if self._query.excluded:
             gone = self._snapshot.matched(" OR ".join(self._query.excluded))
             for first, scores in found:
@@ -137,21 +133,16 @@ class _Asked:
     ) -> None:
         """`average` is the mean number of a passage's terms."""
         self._idf = np.array([idf[term][0] for term in terms])
-        self._written = [idf[term][1] for term in terms]
+        self._written = np.array([idf[term][1] for term in terms])
         self._average = average
 
     def scores(self, block: Block) -> Scores:
         """BM25 by id less the block's first: `[n]`; 0.0 where a passage has no term."""
-        ids = np.concatenate([of.ids for _, of in block.given])
-        often = np.concatenate(
-            [of.written if self._written[place] else of.counts for place, of in block.given]
-        )
-        idf = np.repeat(
-            self._idf[[place for place, _ in block.given]], [len(of.ids) for _, of in block.given]
-        )
+        ids = block.ids
+        often = np.where(self._written[block.terms], block.written, block.counts)
         length = K1 * (1 - B + B * block.lengths[ids] / self._average)
         # Added up in the order of the terms, as FTS5 does.
-        given = idf * ((often * (K1 + 1.0)) / (often + length))
+        given = self._idf[block.terms] * ((often * (K1 + 1.0)) / (often + length))
         scores = np.bincount(ids, given, len(block.lengths)).astype(np.float64, copy=False)
         scores[block.gone] = 0
         return scores

@@ -52,35 +52,32 @@ HELD = 2_048  # rows that are held in memory until a block of them is written
 CHUNK = 1 << 19  # bytes of ids that a merge holds
 
 
-class Given(NamedTuple):
-    """What a block has of one term: ids less the block's first, ascending, and how often each."""
-
-    ids: Numbers
-    counts: Numbers
-    written: Numbers
-
-
 class Block(NamedTuple):
-    """The terms that were asked for, by their place in the question, of a range of passages.
+    """The postings of the terms that were asked for, in a range of passages.
 
-    `lengths` [n] are of the ids from `first` on; `gone` are ids less `first` that count no more.
+    `lengths` [m] are of the ids from `first` on; `gone` are ids less `first` that count no more.
+    For each posting `[n]`: `terms` has the place of its term in the question, ascending, `ids` the
+    id less `first`, ascending for a term, `counts` and `written` how often it is there.
     """
 
     first: int
     lengths: NDArray[np.uint32]
     gone: Numbers
-    given: list[tuple[int, Given]]
+    terms: Numbers
+    ids: Numbers
+    counts: Numbers
+    written: Numbers
 
 
 def read(connection: sqlite3.Connection, terms: Sequence[str]) -> Iterator[Block]:
-    """The blocks in the order of their passages, each with what it has of these terms.
+    """The blocks in the order of their passages that have any of these terms.
 
-    One that ends in `*` stands for all that begin with it, added up. ValueError where the tables
+    A term that ends in `*` stands for all that begin with it, added up. ValueError where the tables
     hold what was never written there.
     """
-    plain = {str(place): term for place, term in enumerate(terms) if not term.endswith("*")}
+    plain = [(place, term) for place, term in enumerate(terms) if not term.endswith("*")]
     prefixes = [(place, term[:-1]) for place, term in enumerate(terms) if term.endswith("*")]
-    asked, gone = json.dumps(plain), _gone(connection)
+    asked, gone = json.dumps([term for _, term in plain]), _gone(connection)
     blocks = connection.execute(
         "SELECT id, first, last, lengths FROM postings_blocks ORDER BY first, id"
     )
@@ -88,23 +85,48 @@ def read(connection: sqlite3.Connection, terms: Sequence[str]) -> Iterator[Block
         lengths = np.frombuffer(data, "<u4")
         if len(lengths) != last - first + 1:
             raise ValueError(f"a block of postings has {len(lengths)} lengths")
-        found = connection.execute(
-            "SELECT key, ids, counts, written FROM json_each(?) CROSS JOIN postings "
-            "ON block = ? AND term = value",
-            (asked, block),
-        )
-        given = [(int(place), _given(len(lengths), *row)) for place, *row in found]
-        for place, stem in prefixes:
-            rows = connection.execute(
-                "SELECT ids, counts, written FROM postings "
-                "WHERE block = ? AND term BETWEEN ? AND ?",
-                (block, stem, stem + "\U0010ffff"),
+        columns = "ids, counts, coalesce(written, counts)"
+        sql = f"SELECT key, {columns} FROM json_each(?) CROSS JOIN postings"
+        rows = [
+            (plain[key][0], *row)
+            for key, *row in connection.execute(
+                f"{sql} ON block = ? AND term = value ORDER BY key", (asked, block)
             )
-            if every := [_given(len(lengths), *row) for row in rows]:
-                given.append((place, _added(len(lengths), every)))
-        given.sort(key=lambda one: one[0])
+        ]
+        for place, stem in prefixes:
+            sql = f"SELECT ?, {columns} FROM postings WHERE block = ? AND term BETWEEN ? AND ?"
+            rows += connection.execute(sql, (place, block, stem, stem + "\U0010ffff"))
+        if not rows:
+            continue
+        of = _flat(len(lengths), rows)
+        if prefixes:
+            of = _added(len(lengths), *of)
         away = gone.get(block, np.zeros(0, np.int64)) - first
-        yield Block(first, lengths, away[(away >= 0) & (away < len(lengths))], given)
+        yield Block(first, lengths, away[(away >= 0) & (away < len(lengths))], *of)
+
+
+def _flat(
+    size: int, rows: list[tuple[int, bytes, bytes, bytes]]
+) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """(place, id, count, written) of each posting of rows: `[n]` each."""
+    places, of_ids, of_counts, of_written = zip(*rows, strict=True)
+    width = np.dtype(_width_of_ids(size)).itemsize
+    sizes = np.array([len(ids) for ids in of_ids]) // width
+    ids = _numbers(of_ids, sizes)
+    if ids.max() >= size:
+        raise ValueError("a term of the postings has ids that its block has not")
+    counts = _numbers(of_counts, sizes)
+    written = counts if of_counts == of_written else _numbers(of_written, sizes)
+    return np.repeat(places, sizes), ids, counts, written
+
+
+def _added(
+    size: int, places: Numbers, ids: Numbers, counts: Numbers, written: Numbers
+) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """What a passage has several times of one place, as one."""
+    keys, where = np.unique(places * size + ids, return_inverse=True)
+    counts, written = (np.bincount(where, values).astype(np.int64) for values in (counts, written))
+    return keys // size, keys % size, counts, written
 
 
 def _gone(connection: sqlite3.Connection) -> dict[int, Numbers]:
@@ -112,29 +134,6 @@ def _gone(connection: sqlite3.Connection) -> dict[int, Numbers]:
     for block, passage in connection.execute("SELECT block, passage FROM postings_gone"):
         found[block].append(passage)
     return {block: np.array(ids, np.int64) for block, ids in found.items()}
-
-
-def _given(size: int, ids: bytes, counts: bytes, written: bytes | None) -> Given:
-    places = np.frombuffer(ids, _width_of_ids(size)).astype(np.int64)
-    if not len(places) or places.max() >= size:
-        raise ValueError("a term of the postings has ids that its block has not")
-    kind = f"<u{len(counts) // len(places)}"
-    often = np.frombuffer(counts, kind).astype(np.int64)
-    own = often if written is None else np.frombuffer(written, kind).astype(np.int64)
-    if not len(places) == len(often) == len(own):
-        raise ValueError("a term of the postings has more ids than counts, or less")
-    return Given(places, often, own)
-
-
-def _added(size: int, given: list[Given]) -> Given:
-    """Several terms as one."""
-    ids = np.concatenate([one.ids for one in given])
-    counts, written = (
-        np.bincount(ids, np.concatenate([one[of] for one in given]), size).astype(np.int64)
-        for of in (1, 2)
-    )
-    found = np.flatnonzero(counts)
-    return Given(found, counts[found], written[found])
 
 
 class _Vocabulary(dict[str, int]):
@@ -483,7 +482,7 @@ def _taken(terms: list[str], rows: Numbers, given: list[_Row], some: list[_Alive
     return _Terms(present, sizes[sizes > 0], ids, counts, written)
 
 
-def _numbers(blobs: list[bytes], sizes: Numbers) -> Numbers:
+def _numbers(blobs: Sequence[bytes], sizes: Numbers) -> Numbers:
     """The numbers of blobs, of which each has so many, one after the other."""
     lengths = np.array([len(blob) for blob in blobs])
     if not sizes.all() or (lengths % sizes).any():

@@ -48,13 +48,13 @@ def as_read(index: Path, terms: list[str]) -> tuple[Said, dict[int, int]]:
                 if length and place not in gone:
                     assert block.first + place not in lengths
                     lengths[block.first + place] = length
-            places = [place for place, _ in block.given]
-            assert places == sorted(set(places))
-            for place, of in block.given:
-                assert of.ids.tolist() == sorted(set(of.ids.tolist()))
-                for id, *often in zip(*(values.tolist() for values in of), strict=True):
-                    if id not in gone:
-                        said.setdefault(terms[place], {})[block.first + id] = tuple(often)
+            columns = (block.terms, block.ids, block.counts, block.written)
+            rows = list(zip(*(values.tolist() for values in columns), strict=True))
+            assert rows == sorted(rows)
+            assert len({row[:2] for row in rows}) == len(rows)
+            for place, id, *often in rows:
+                if id not in gone:
+                    said.setdefault(terms[place], {})[block.first + id] = tuple(often)
     return said, lengths
 
 
