@@ -138,8 +138,9 @@ class _Asked:
 
     def scores(self, block: Block) -> Scores:
         """BM25 by id less the block's first: `[n]`; 0.0 where a passage has no term."""
-        ids = block.ids
-        often = np.where(self._written[block.terms], block.written, block.counts)
+        ids, often = block.ids, block.counts
+        if self._written.any():
+            often = np.where(self._written[block.terms], block.written, often)
         length = K1 * (1 - B + B * block.lengths[ids] / self._average)
         # Added up in the order of the terms, as FTS5 does.
         given = self._idf[block.terms] * ((often * (K1 + 1.0)) / (often + length))
@@ -159,7 +160,8 @@ class _Best:
 
     def take(self, first: int, scores: Scores, allowed: Ids | None) -> None:
         if allowed is None:
-            places = np.flatnonzero(scores >= self._least if self._least else scores > 0)
+            least = max(self._least, _kth_best(scores, self._k))
+            places = np.flatnonzero(scores >= least if least else scores > 0)
         else:
             low, high = np.searchsorted(allowed, (first, first + len(scores)))
             places = allowed[low:high] - first
@@ -174,3 +176,10 @@ class _Best:
     def found(self) -> list[tuple[int, float]]:
         order = np.lexsort((self._ids, -self._scores))[: self._k]
         return list(zip(self._ids[order].tolist(), self._scores[order].tolist(), strict=True))
+
+
+def _kth_best(scores: Scores, k: int) -> float:
+    """What the `k`th best reaches at least: as much as the `k`th best of the best of each 64."""
+    whole = len(scores) - len(scores) % 64
+    best = scores[:whole].reshape(-1, 64).max(axis=1)
+    return float(np.partition(best, -k)[-k]) if k <= len(best) else 0.0
