@@ -13,6 +13,7 @@ from .times import Times
 if TYPE_CHECKING:
     from ..index.vectors import Segment
     from .dense import Ids, Vectors
+    from .kept import Kept
 
 # So many vectors go through the segments at once.
 TOGETHER = 64
@@ -28,10 +29,15 @@ class Commit:
         condition: Filter | None,
         vectors: Sequence[Vectors],
         times: Times,
+        kept: Kept | None = None,
     ) -> None:
-        """`segments` opens them; `vectors` [n, d] are of the queries without marks of their own."""
+        """`segments` opens them; `vectors` [n, d] are of the queries without marks of their own.
+
+        `kept` keeps what terms give to passages from one query to the next.
+        """
         self.snapshot = snapshot
         self.times = times
+        self.kept = kept
         self._open = segments
         self._condition = condition
         self._vectors = vectors

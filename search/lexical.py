@@ -3,6 +3,8 @@
 import sys
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise, starmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from ..index.once import once
 from ..index.store.fulltext import expected_bm25
 from ..index.store.postings import Block
 from ..index.store.snapshot import Snapshot
+from .kept import Given, Kept, Key
 from .query import Query
 
 Ids = NDArray[np.int64]
@@ -24,9 +27,13 @@ K1, B = 1.2, 0.75  # those of FTS5
 class Lexical:
     """The terms of one query, weighed by how rare they are in one commit of an index."""
 
-    def __init__(self, snapshot: Snapshot, query: Query) -> None:
-        """Look up how many passages have each of the query's terms."""
+    def __init__(self, snapshot: Snapshot, query: Query, kept: Kept | None = None) -> None:
+        """Look up how many passages have each of the query's terms.
+
+        `kept` keeps what terms give to passages, where many queries are to come.
+        """
         self._snapshot = snapshot
+        self._kept = kept
         self._query = query
         self.frequencies = snapshot.frequencies([*query.terms, *query.whole])
         self._passages, self._length = snapshot.totals()
@@ -82,10 +89,16 @@ class Lexical:
                 f"the index {str(self._snapshot.index)!r} has terms, and no passage that has any:"
                 " run `clsearch check --repair`"
             )
-        asked = _Asked(terms, self._idf(terms), self._length / self._passages)
-        found = [(block.first, asked.scores(block)) for block in self._snapshot.postings(terms)]
+        asked = _Asked(self._idf(terms), self._length / self._passages)
+        snapshot, every = self._snapshot, None
+        if self._kept:
+            every = self._kept.sum(snapshot, asked.keys, partial(asked.given, snapshot))
+        if every is not None:
+            found = [(0, every)]
+        else:
+            found = [(of.first, asked.scores(of)) for of in snapshot.postings(terms)]
         if self._query.excluded:
-            gone = self._snapshot.matched(" OR ".join(self._query.excluded))
+            gone = snapshot.matched(" OR ".join(self._query.excluded))
             for first, scores in found:
                 low, high = np.searchsorted(gone, (first, first + len(scores)))
                 scores[gone[low:high] - first] = 0
@@ -104,8 +117,8 @@ class Lexical:
         telling = bisect_right(known, self._passages // 2, key=self.frequencies.__getitem__)
         return sorted(known[: telling or None], key=lambda term: term not in self.weights)
 
-    def _idf(self, terms: Sequence[str]) -> dict[str, tuple[float, bool]]:
-        """Term -> its idf, and whether it counts where it is written as one word alone.
+    def _idf(self, terms: Sequence[str]) -> dict[Key, float]:
+        """(term, whether it counts where it is written as one word alone) -> its idf.
 
         A word that the query has whole is looked for there: where it stands joined, its parts are
         found already, and counted twice they cost more than they give.
@@ -116,7 +129,7 @@ class Lexical:
         )
         counts = {**self.frequencies, **written}
         return {
-            term: (expected_bm25(self._passages, [counts[term]]), term in written) for term in terms
+            (term, term in written): expected_bm25(self._passages, [counts[term]]) for term in terms
         }
 
 
@@ -128,25 +141,47 @@ class _Asked:
     Zaragoza: The Probabilistic Relevance Framework: BM25 and Beyond, 2009, 3.5).
     """
 
-    def __init__(
-        self, terms: Sequence[str], idf: dict[str, tuple[float, bool]], average: float
-    ) -> None:
+    def __init__(self, idf: dict[Key, float], average: float) -> None:
         """`average` is the mean number of a passage's terms."""
-        self._idf = np.array([idf[term][0] for term in terms])
-        self._written = np.array([idf[term][1] for term in terms])
+        self.keys = list(idf)
+        self._idf = idf
         self._average = average
 
     def scores(self, block: Block) -> Scores:
         """BM25 by id less the block's first: `[n]`; 0.0 where a passage has no term."""
-        ids, often = block.ids, block.counts
-        if self._written.any():
-            often = np.where(self._written[block.terms], block.written, often)
-        length = K1 * (1 - B + B * block.lengths[ids] / self._average)
         # Added up in the order of the terms, as FTS5 does.
-        given = self._idf[block.terms] * ((often * (K1 + 1.0)) / (often + length))
-        scores = np.bincount(ids, given, len(block.lengths)).astype(np.float64, copy=False)
+        given = self._of(block, self.keys)
+        scores = np.bincount(block.ids, given, len(block.lengths)).astype(np.float64, copy=False)
         scores[block.gone] = 0
         return scores
+
+    def given(self, snapshot: Snapshot, keys: Sequence[Key]) -> list[Given]:
+        """What each of these terms gives to passages."""
+        ids: list[list[NDArray[np.int32]]] = [[] for _ in keys]
+        scores: list[list[Scores]] = [[] for _ in keys]
+        for block in snapshot.postings([term for term, _ in keys]):
+            given = self._of(block, keys)
+            given[np.isin(block.ids, block.gone)] = 0
+            ends = np.searchsorted(block.terms, np.arange(len(keys) + 1))
+            absolute = (block.ids + block.first).astype(np.int32)
+            for place, own in enumerate(starmap(slice, pairwise(ends.tolist()))):
+                ids[place].append(absolute[own])
+                scores[place].append(given[own])
+        nothing = Given(np.zeros(0, np.int32), np.zeros(0))
+        return [
+            Given(np.concatenate(of), np.concatenate(scores[place])) if of else nothing
+            for place, of in enumerate(ids)
+        ]
+
+    def _of(self, block: Block, keys: Sequence[Key]) -> Scores:
+        """What each posting gives: `[n]`."""
+        often, written = block.counts, np.array([written for _, written in keys])
+        if written.any():
+            often = np.where(written[block.terms], block.written, often)
+        length = K1 * (1 - B + B * block.lengths[block.ids] / self._average)
+        idf = np.array([self._idf[key] for key in keys])
+        given: Scores = idf[block.terms] * ((often * (K1 + 1.0)) / (often + length))
+        return given
 
 
 class _Best:

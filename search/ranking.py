@@ -131,7 +131,7 @@ class Ranking:
     @once
     def lexical(self) -> Lexical:
         """The query's terms in this commit."""
-        return Lexical(self.snapshot, self.query)
+        return Lexical(self.snapshot, self.query, self._commit.kept)
 
     @once
     def allowed(self) -> Ids | None:

@@ -26,6 +26,7 @@ ROWS = (
     {
         "index.batch",
         "search.hit",
+        "search.kept",
         "search.likeness",
         "search.query",
         "search.times",

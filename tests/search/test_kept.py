@@ -1,0 +1,139 @@
+"""What terms give to passages is kept for one commit, and the answers stay the same to the bit."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clsearch.index.index import Index
+from clsearch.index.store.postings import Block
+from clsearch.index.store.snapshot import Snapshot
+from clsearch.search import Searcher, kept
+from clsearch.search.kept import Kept
+from clsearch.search.lexical import Lexical
+from clsearch.search.query import parse
+
+Make = Callable[[Mapping[str, str]], Path]
+
+
+@pytest.fixture
+def index(make_index: Make, encoder: Any) -> Path:
+    """46 passages in several blocks, 6 of 40 removed; stones, of which each is in a third."""
+    generator = np.random.default_rng(3)
+    stones = [f"stone{letter}" for letter in "abcfghijkl"]
+    texts = [
+        " ".join(
+            ["rock", *generator.choice(stones, 3, replace=False), *["jade"] * (number % 9 == 0)]
+        )
+        for number in range(40)
+    ]
+    path = make_index({str(number): text for number, text in enumerate(texts)})
+    with Index.open(path, encoder=encoder) as opened:
+        opened.remove([str(number) for number in range(3, 40, 7)])
+        for number in range(6):
+            opened.add([{"id": f"new {number}", "text": f"{texts[number]} wi-fi 京都"}])
+    return path
+
+
+QUERIES = (
+    "stonea",
+    "stonea stoneb jade nowhere",
+    "stonea jade -stonec",
+    "stone-a wi-fi stoneb",
+    "wifi stoneb wifi",
+    "京 stoneg",
+    "rock",
+    "rock jade",
+    "nowhere",
+)
+
+
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_the_ranking_is_the_same(index: Path, k: int) -> None:
+    """Ids and scores, the first time and from what is kept, with a filter and without."""
+    terms = Kept()
+    with Snapshot.open(index) as snapshot:
+        for _ in range(2):
+            for query in map(parse, QUERIES):
+                for only in (None, np.arange(1, 41, 2)):
+                    expected = Lexical(snapshot, query).search(k, only)
+                    assert Lexical(snapshot, query, terms).search(k, only) == expected
+                everything = list(range(60))
+                expected_scores = Lexical(snapshot, query).scores(everything)
+                assert Lexical(snapshot, query, terms).scores(everything) == expected_scores
+
+
+def test_they_are_read_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the first query that has them."""
+    asked: list[str] = []
+    read = Snapshot.postings
+
+    def counted(self: Snapshot, terms: Sequence[str]) -> Iterator[Block]:
+        asked.extend(terms)
+        return read(self, terms)
+
+    monkeypatch.setattr(Snapshot, "postings", counted)
+    terms = Kept()
+    with Snapshot.open(index) as snapshot:
+        for text in ("stonea stoneb", "stoneb stonea", "stoneb stonec"):
+            assert Lexical(snapshot, parse(text), terms).search(3)
+    assert sorted(asked) == ["stonea", "stoneb", "stonec"]
+
+
+def test_a_commit_has_its_own(index: Path, encoder: Any) -> None:
+    """After a commit, what was kept is neither found nor missed; an older reader sees the old."""
+    terms, query = Kept(), parse("jade")
+    old = Snapshot.open(index)
+    before = Lexical(old, query, terms).search(3)
+    with Snapshot.open(index) as snapshot:
+        gone = snapshot.passages([before[0][0]])[before[0][0]].document
+    with Index.open(index, encoder=encoder) as opened:
+        old.close()
+        opened.remove([gone])
+        opened.add([{"id": "new", "text": "jade jade jade"}])
+    with Snapshot.open(index) as snapshot:
+        found = Lexical(snapshot, query, terms).search(3)
+        assert found == Lexical(snapshot, query).search(3)
+        assert found[0][0] > 46
+        assert before[0][0] not in dict(found)
+
+
+def test_memory_is_bounded(index: Path) -> None:
+    """What was asked for longest ago goes first; what is too large alone is not kept at all."""
+    with Snapshot.open(index) as snapshot:
+
+        def ask(terms: Kept, name: str) -> int:
+            Lexical(snapshot, parse(f"stone{name}"), terms).search(1)
+            return terms._bytes
+
+        sizes = {name: ask(Kept(), name) for name in "abc"}
+        terms = Kept(most_bytes=sizes["a"] + sizes["c"])
+        for name in "abac":
+            ask(terms, name)
+        assert [term for term, _ in terms._kept] == ["stonea", "stonec"]
+        assert terms._bytes == sizes["a"] + sizes["c"]
+        small = Kept(most_bytes=sizes["a"] - 1)
+        assert ask(small, "a") == 0
+
+
+def test_an_index_of_very_many_ids(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is searched without: all its scores would be added up in one array."""
+    monkeypatch.setattr(kept, "MOST_IDS", 40)
+    terms = Kept()
+    with Snapshot.open(index) as snapshot:
+        expected = Lexical(snapshot, parse("stonea jade")).search(9)
+        assert Lexical(snapshot, parse("stonea jade"), terms).search(9) == expected
+    assert not terms._kept
+
+
+def test_a_warm_searcher_answers_as_a_cold_one(index: Path, encoder: Any) -> None:
+    """By words, by both, with a filter."""
+    cold, warm = Searcher.open(index, encoder), Searcher.open(index, encoder)
+    warm.warm()
+    for _ in range(3):
+        for mode in ("lexical", "hybrid"):
+            for text in ("stonea jade", "stoneg stonef"):
+                found = warm.search(text, 4, mode, where="path like '%1%'")
+                assert found == cold.search(text, 4, mode, where="path like '%1%'")
