@@ -111,6 +111,19 @@ def reading(index: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def reading_postings(index: Path) -> Iterator[None]:
+    """As `reading`, of what can be made again: the next step is to repair."""
+    try:
+        with named_errors(index):
+            yield
+    except (ValueError, TypeError) as error:
+        raise IndexDamaged(
+            f"the postings of the index at {str(index)!r} are not as written ({error}): "
+            "run `clsearch check --repair`"
+        ) from error
+
+
 def _named(index: Path, error: sqlite3.Error) -> Exception:
     # The low byte is the primary result code; 0 where Python itself raised (text not UTF-8).
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

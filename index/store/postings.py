@@ -48,6 +48,8 @@ FANOUT = 8
 BOUNDS = (8, 64, 512, 4096)  # passages
 LARGEST = 65_536  # passages, of which each can be said in two bytes
 SHORT = 1 << 16
+# Where one of so many of a block's passages is gone, it is written again: each query reads what is.
+AWAY = 8
 HELD = 2_048  # rows that are held in memory until a block of them is written
 CHUNK = 1 << 19  # bytes of ids that a merge holds
 
@@ -346,15 +348,15 @@ def _sizes(database: Database) -> list[tuple[int, int, int]]:
 def _due(sizes: list[tuple[int, int, int]]) -> list[int]:
     """The next blocks to merge, neighbours by their passages; empty where none are due.
 
-    Half of one is gone, or eight of the last are below a bound.
+    An eighth of one is gone, or eight of the last are below a bound.
 
-    >>> _due([(1, 9000, 0), (2, 10, 5), (3, 4, 0)])
+    >>> _due([(1, 9000, 0), (2, 40, 5), (3, 4, 0)])
     [2]
     >>> _due([(1, 9000, 0), *((block, 1, 0) for block in range(2, 10))])
     [2, 3, 4, 5, 6, 7, 8, 9]
     """
     for block, passages, gone in sizes:
-        if gone and 2 * gone >= passages:
+        if gone and AWAY * gone >= passages:
             return [block]
     for bound in BOUNDS:
         run = 0
@@ -411,6 +413,10 @@ class _Alive(NamedTuple):
         return cls(first, len(lengths), held + first, lengths[held], alive)
 
 
+# A term, the place of its block, ids, counts, written.
+_Row: TypeAlias = tuple[str, int, bytes, bytes, bytes]
+
+
 class _Terms(NamedTuple):
     """Some terms in their order, and the postings of all of them, by term and id: `[n]` each."""
 
@@ -424,8 +430,7 @@ class _Terms(NamedTuple):
 def _merged(
     connection: sqlite3.Connection, group: list[int], some: list[_Alive]
 ) -> Iterator[_Terms]:
-    """What these blocks have of each term, without what is gone."""
-
+    """What these blocks have of each term, without what is gone; ValueError as of `read`."""
     # Without a function between: each row passes here.
     sql = "SELECT term, ?, ids, counts, coalesce(written, counts) FROM postings WHERE block = ?"
     rows = [
@@ -448,9 +453,6 @@ def _merged(
             terms, sizes, waiting, held = [], [], [], 0
     if terms:
         yield _taken(terms, np.array(sizes), waiting, some)
-
-
-_Row: TypeAlias = tuple[str, int, bytes, bytes, bytes]
 
 
 def _taken(terms: list[str], rows: Numbers, given: list[_Row], some: list[_Alive]) -> _Terms:

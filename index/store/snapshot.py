@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from ..config import Calibration, Options
 from ..errors import IndexDamaged, IndexMissing, UsageError
 from ..types import Document, Filter, Heading, Json, Passage, SegmentRow
-from .connection import connect_to_read, named_errors, reading
+from .connection import connect_to_read, reading, reading_postings
 from .rows import NO_TEXT
 from .settings import check_current, read_settings
 
@@ -208,14 +208,8 @@ class Snapshot:
         """
         from . import postings
 
-        try:
-            with named_errors(self.index):
-                yield from postings.read(self._connection, terms)
-        except (ValueError, TypeError) as error:
-            raise IndexDamaged(
-                f"the postings of the index at {str(self.index)!r} are not as written ({error}): "
-                "run `clsearch check --repair`"
-            ) from error
+        with reading_postings(self.index):
+            yield from postings.read(self._connection, terms)
 
     def matched(self, query: str) -> Ids:
         """Ids of all passages that match an FTS5 expression, ascending: `[n]`."""

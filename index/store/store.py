@@ -12,7 +12,7 @@ from sqlite_utils import Database
 from ..errors import IndexUnwritable, UsageError
 from ..files import DATABASE, LOCK, VECTORS, sync_folder
 from . import faults, postings
-from .connection import connect, journal_mode, named_errors, reading
+from .connection import connect, journal_mode, named_errors, reading, reading_postings
 from .fulltext import TermCounts
 from .lock import take_lock
 from .schema import migrate
@@ -107,7 +107,7 @@ class Store:
         """Merge the full-text index and the postings, and give free pages back to the disk."""
         with self.transaction(begins_generation=False) as database:
             database.execute("INSERT INTO passages_fts (passages_fts) VALUES ('optimize')")
-        with self.transaction(begins_generation=False) as database:
+        with self.transaction(begins_generation=False) as database, reading_postings(self.index):
             postings.compact(database)
         with named_errors(self.index):
             self.database.conn.execute("VACUUM")
@@ -127,7 +127,8 @@ class Store:
             try:
                 yield database
                 self.terms.write(database)
-                self.postings.write(database)
+                with reading_postings(self.index):
+                    self.postings.write(database)
                 if begins_generation:
                     database.execute(
                         "UPDATE settings SET value = CAST(value AS INTEGER) + 1 "

@@ -140,14 +140,14 @@ def test_few_blocks_after_many_commits(tmp_path: Path, encoder: Any) -> None:
         assert_said(tmp_path)
 
 
-def test_half_gone_a_block_is_written_again(tmp_path: Path, encoder: Any) -> None:
+def test_a_block_of_which_an_eighth_is_gone_is_written_again(tmp_path: Path, encoder: Any) -> None:
     """So what was removed does not stay for ever."""
     with Index.open(tmp_path, encoder=encoder) as index:
         index.add({"id": str(n), "text": f"rain {n}"} for n in range(10))
-        index.remove(["1", "2", "3", "4"])
+        index.remove(["1"])
         assert blocks_of(tmp_path) == [10]
         index.remove(["5"])
-        assert blocks_of(tmp_path) == [5]
+        assert blocks_of(tmp_path) == [8]
     assert_said(tmp_path)
 
 
@@ -228,6 +228,22 @@ def test_damage_is_named_and_mended(
         assert opened.repair().recovered
     assert check(index) == ()
     assert_said(index)
+
+
+def test_a_merge_of_what_is_damaged_commits_nothing(
+    make: Callable[[list[str]], Path], encoder: Any
+) -> None:
+    """It says what to run, and the index stays as it was."""
+    index = make(["rain"] * 10)
+    with closing(sqlite3.connect(index / "index.db")) as connection, connection:
+        connection.execute("UPDATE postings SET ids = x'01'")
+    with Index.open(index, encoder=encoder) as opened:
+        for _ in range(2):
+            with pytest.raises(IndexDamaged, match="clsearch check --repair"):
+                opened.remove(["1", "2", "3"])
+        opened.repair()
+        assert opened.remove(["1", "2", "3"]) == 3
+    assert check(index) == ()
 
 
 @pytest.fixture
