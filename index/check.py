@@ -16,6 +16,7 @@ from .files import verify_segment
 from .passages import encoded_texts
 from .store import documents, fulltext, postings
 from .store.connection import connect_to_read, reading
+from .store.inversion import Rows
 from .store.settings import check_current, read_settings
 from .store.snapshot import SEGMENT_COLUMNS, Snapshot, restored
 from .types import Document, SegmentRow
@@ -321,7 +322,7 @@ def _check_postings(connection: sqlite3.Connection, findings: Findings) -> None:
         except (ValueError, TypeError):
             wrong += 1
             continue
-        rows, own = postings.Rows(), set(stored.passages.tolist())
+        rows, own = Rows(), set(stored.passages.tolist())
         sql = f"SELECT id, {', '.join(columns)} FROM passages_fts_content WHERE id BETWEEN ? AND ?"
         for id, *row in connection.execute(sql, (min(own, default=0), max(own, default=0))):
             if id in own:
