@@ -7,6 +7,8 @@ import shutil
 import signal
 import socket
 import sys
+import threading
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -19,7 +21,7 @@ from .options import PATH, existing_index, json_option
 from .printing import print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .search.serve.settings import Settings
 
@@ -101,6 +103,14 @@ def listening_options(port: int) -> Callable[[F], F]:
     metavar="NAME|PATH",
     help="A cross-encoder: requests may have it order the best passages anew.",
 )
+@click.option(
+    "--daemon",
+    type=click.Choice(("auto", "off")),
+    default="auto",
+    show_default=True,
+    envvar="CLSEARCH_DAEMON",
+    help="Whether `clsearch search` of the same user may be answered by this process, too.",
+)
 @json_option
 def serve(
     index_paths: tuple[str, ...],
@@ -111,6 +121,7 @@ def serve(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     rerank: str | None,
+    daemon: str,
     as_json: bool,
 ) -> None:
     """Answer over HTTP: a page to search with at /, an API below /v1/.
@@ -131,8 +142,10 @@ def serve(
     with _listening(host, port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
         app = create_app(paths, settings)
-        _announce(settings, named(paths), file, as_json)
-        _run(uvicorn, app, settings, listening)
+        with _answering_shells(paths if daemon == "auto" else ()):
+            _end_well()
+            _announce(settings, named(paths), file, as_json)
+            _run(uvicorn, app, settings, listening)
 
 
 @click.command()
@@ -187,6 +200,7 @@ def mcp(
 
     with _listening(host, port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
+        _end_well()
         say(f"clsearch: {_by_http(settings)['url']}{_token_said(file)}")
         _run(uvicorn, create_http_app(server, settings, MCP_PATH), settings, listening)
 
@@ -225,8 +239,6 @@ def _run(uvicorn: Any, app: Any, settings: Settings, listening: socket.socket) -
     """Serve the app until a signal; what has begun by then is finished."""
     from .search.serve.connection import Connection
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, _stop)  # uvicorn raises them again when it has finished
     config = uvicorn.Config(
         app,
         http=Connection,
@@ -240,6 +252,27 @@ def _run(uvicorn: Any, app: Any, settings: Settings, listening: socket.socket) -
         timeout_graceful_shutdown=int(settings.limits.seconds),
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def _answering_shells(paths: Sequence[Path]) -> Iterator[None]:
+    """In the block, `clsearch search` in these indexes is answered here, if nothing answers yet.
+
+    By a searcher of its own, which encodes as the command does: what it prints is to be the same.
+    Nothing is loaded before somebody asks.
+    """
+    from .daemon import Listener
+    from .search.searcher import Searcher
+
+    group = click.get_current_context().find_root().command
+    assert isinstance(group, click.Group)
+    with ExitStack() as open_listeners:
+        for path in paths:
+            with suppress(OSError):  # another process listens, or the user has no private folder
+                listener = Listener(path, Searcher.open(path), group.commands["search"])
+                open_listeners.callback(listener.close)
+                threading.Thread(target=listener.run, name="clsearch-shell", daemon=True).start()
+        yield
 
 
 def _announce(
@@ -270,6 +303,12 @@ def _uvicorn() -> Any:
             f"the server needs {error.name}: pip install 'clsearch[serve]'"
         ) from error
     return uvicorn
+
+
+def _end_well() -> None:
+    """From here on a signal ends this process as it should: with 0, and nothing said."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _stop)  # uvicorn raises them again when it has finished
 
 
 def _stop(*_: Any) -> NoReturn:

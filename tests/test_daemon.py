@@ -417,6 +417,71 @@ def test_status_says_who_answers(background: int, index: Path) -> None:
 
 
 @pytest.fixture
+def serve(index: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Options -> `clsearch serve` for the index, which listens over HTTP."""
+    started = []
+
+    def serve(*options: str, **variables: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", MAIN, "serve", "--index", str(index), "--port", "0"]
+        process = subprocess.Popen(
+            [*command, "--json", *options],
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["url"]
+        return process
+
+    yield serve
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_server_answers_the_shell(
+    serve: Callable[..., subprocess.Popen[bytes]], index: Path
+) -> None:
+    """As the command would, to the byte; no other is started, and with it ends what it answers."""
+    server = serve()
+    assert runtime.listener(str(index)) == server.pid
+    for line in (["sea rain"], ["why does the sea rise", "--json"], ["--mode", "dense", "salt"]):
+        ours, theirs = asked(index, ASK, *line), asked(index, MAIN, *line, CLSEARCH_DAEMON="off")
+        assert timeless(ours.stdout) == timeless(theirs.stdout), line
+        assert (ours.stderr, ours.returncode) == (theirs.stderr, theirs.returncode), line
+    assert backgrounds(index) == []
+    server.send_signal(signal.SIGTERM)
+    assert (*server.communicate(timeout=60), server.returncode) == (b"", b"", 0)
+    assert runtime.listener(str(index)) is None
+    assert asked(index, MAIN, "sea").returncode == 0
+    answering(index)
+
+
+def test_a_server_leaves_the_shell_to_whom_it_has(
+    background: int, serve: Callable[..., subprocess.Popen[bytes]], index: Path
+) -> None:
+    server = serve()
+    assert runtime.listener(str(index)) == background
+    os.kill(background, signal.SIGKILL)
+    server.send_signal(signal.SIGTERM)
+    assert (*server.communicate(timeout=60), server.returncode) == (b"", b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"), [(["--daemon", "off"], {}), ([], {"CLSEARCH_DAEMON": "off"})]
+)
+def test_a_server_may_leave_the_shell_alone(
+    serve: Callable[..., subprocess.Popen[bytes]],
+    index: Path,
+    options: list[str],
+    variables: dict[str, str],
+) -> None:
+    serve(*options, **variables)
+    assert runtime.listener(str(index)) is None
+
+
+@pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for sockets of a user who has none yet."""
     tmp_path.chmod(0o700)

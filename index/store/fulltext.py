@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import analysis
 from . import postings
+from .inversion import Columns
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -27,8 +28,6 @@ TABLES = (
 )
 
 INSERT = "INSERT INTO passages_fts (rowid, title, heading, text, whole) VALUES (?, ?, ?, ?, ?)"
-
-Columns = tuple[str, str, str, str]
 
 
 class TermCounts:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -37,11 +36,6 @@ SEGMENT_COLUMNS = (
     "name, kind, passages, dimension, bytes, sha256, faiss, fingerprint, state"  # as SegmentRow
 )
 SEGMENT_NUMBERS = {2, 3, 4}  # those that hold an integer, the others text
-
-# Up to so many allowed passages are listed in the statement, more are looked up by a function. Of
-# 100,000 passages, 48,000 of which match (70 ms without a filter): 7 ms and 17 for one allowed, 16
-# and 18 for 1,000, 30 and 24 for 10,000, 135 and 101 for all.
-LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,28 +165,19 @@ class Snapshot:
                 "`tag in ('a', 'b')` says what many comparisons say."
             ) from error
 
-    def match(self, query: str, k: int, allowed: Ids | None = None) -> list[tuple[int, float]]:
+    def match(self, query: str, k: int) -> list[tuple[int, float]]:
         """The k best passages for an FTS5 MATCH expression: (id, BM25), best first, ties by id.
 
-        Only those whose id is in `allowed`, ascending, where it is given; BM25 counts words in all
-        passages nevertheless. The sign is turned, so that a greater score is better. Raises
-        `UsageError` where the expression is not one that FTS5 understands.
+        The sign is turned, so that a greater score is better. Raises `UsageError` where the
+        expression is not one that FTS5 understands.
         """
-        condition, values = "", [query]
-        if allowed is not None and len(allowed) <= LISTED:
-            # The plus keeps SQLite from asking the full text once for each id.
-            condition = "AND +rowid IN (SELECT value FROM json_each(?)) "
-            values.append(json.dumps(allowed.tolist()))
-        elif allowed is not None:
-            condition = "AND allowed(rowid) "
-            self._connection.create_function("allowed", 1, _membership(allowed))
         try:
             with reading(self.index):
                 # Sorted by FTS5's own rank alone, equal scores would stand in no order.
                 rows = self._connection.execute(
                     "SELECT rowid, -rank FROM passages_fts WHERE passages_fts MATCH ? "
-                    f"{condition}ORDER BY rank, rowid LIMIT ?",
-                    (*values, k),
+                    "ORDER BY rank, rowid LIMIT ?",
+                    (query, k),
                 ).fetchall()
                 return [(int(row[0]), float(row[1])) for row in rows]
         except IndexDamaged as error:
@@ -418,15 +403,6 @@ def _ids(rows: Sequence[tuple[int]]) -> Ids:
     import numpy as np
 
     return np.fromiter((row[0] for row in rows), np.int64, len(rows))
-
-
-def _membership(ids: Ids) -> Callable[[int], bool]:
-    """id -> whether it is among these: one look into a map of bytes, with no Python between."""
-    import numpy as np
-
-    map = np.zeros(int(ids[-1]) + 1, np.bool_)
-    map[ids] = True
-    return partial(map.tobytes().startswith, b"\1")
 
 
 def _refused(error: IndexDamaged) -> bool:
