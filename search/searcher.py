@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, get_args, runtime_checkable
 
 from ..index.errors import DocumentMissing, IndexDamaged, IndexMismatch, UsageError
+from ..index.store.connections import Connections
 from ..index.store.snapshot import Snapshot, StoredPassage
 from ..index.types import Document, Filter
 from . import query as syntax
@@ -61,14 +62,15 @@ class Warmed(Protocol):
 class Searcher:
     """An index, open for reading. It takes no lock, and each call sees one commit of the index.
 
-    Threads may share it: every call has a database connection of its own, and segments never
-    change. The encoder is loaded once, by the first query that needs a vector, a reranker by the
-    first that names it. A context manager, for those who do not keep it as long as the process.
+    Threads may share it: every call has a database connection to itself, and segments never change.
+    The encoder is loaded once, by the first query that needs a vector, a reranker by the first that
+    names it. A context manager, for those who do not keep it as long as the process.
     """
 
     def __init__(self, path: Path, encoder: QueryEncoder | None) -> None:
         """Of the index at `path`; `open` is the way in."""
         self.path = path
+        self._connections = Connections(path)
         self._given = encoder
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
@@ -111,6 +113,7 @@ class Searcher:
         """
         with self._loading:
             self._closed = True
+            self._connections.close()
             self._given = self._encoder = None
             self._segments = {}
             self._rerankers = {}
@@ -364,7 +367,7 @@ class Searcher:
             return self._encoder
 
     def _current_encoder(self) -> QueryEncoder:
-        with Snapshot.open(self.path) as snapshot:
+        with self._connections.snapshot() as snapshot:
             options, fingerprint = snapshot.options, snapshot.fingerprint
         if self._given is None:
             from ..index.encoder import Encoder
@@ -412,7 +415,7 @@ class Searcher:
         missed = -1
         while True:
             self._check_open()
-            with Snapshot.open(self.path) as snapshot:
+            with self._connections.snapshot() as snapshot:
                 try:
                     return work(snapshot)
                 except FileNotFoundError as error:

@@ -52,7 +52,7 @@ def connect_to_read(index: Path) -> sqlite3.Connection:
     """
     path = index / DATABASE
     try:
-        mode = "rw" if os.access(path, os.W_OK) and os.access(index, os.W_OK) else "ro"
+        mode = "rw" if may_be_written(index) else "ro"
         if not path.is_file():
             raise IndexMissing(
                 f"there is no index at {str(index)!r}. Run `clsearch index SOURCE` to make one."
@@ -79,6 +79,11 @@ def connect_to_read(index: Path) -> sqlite3.Connection:
         raise
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def may_be_written(index: Path) -> bool:
+    """Whether this process has the right to write the database of an index."""
+    return os.access(index / DATABASE, os.W_OK) and os.access(index, os.W_OK)
 
 
 def _left_behind(path: Path) -> bool:

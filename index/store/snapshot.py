@@ -38,6 +38,11 @@ SEGMENT_COLUMNS = (
 SEGMENT_NUMBERS = {2, 3, 4}  # those that hold an integer, the others text
 
 
+# In place of the connection of a snapshot that has ended.
+_CLOSED = sqlite3.connect(":memory:")
+_CLOSED.close()
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPassage:
     """A passage with what a hit shows of its document, and its terms, parted by spaces."""
@@ -75,8 +80,8 @@ class Counts:
 class Snapshot:
     """One read transaction: everything it says belongs to one generation.
 
-    Close it soon (it is a context manager): a writer's COMMIT waits for open snapshots. Opening
-    costs about a millisecond, so one for each query is right. Not to be shared between threads.
+    Close it soon (it is a context manager): a writer's COMMIT waits for open snapshots. One for
+    each query is right. Not to be shared between threads.
     """
 
     def __init__(self, index: Path, connection: sqlite3.Connection) -> None:
@@ -120,6 +125,12 @@ class Snapshot:
     def close(self) -> None:
         """End the transaction."""
         self._connection.close()
+
+    def detach(self) -> None:
+        """End the transaction, and leave the connection open: to others, no longer to this."""
+        with reading(self.index):
+            self._connection.rollback()
+        self._connection = _CLOSED
 
     def __enter__(self) -> Snapshot:
         """Nothing more: the transaction began with `open`."""

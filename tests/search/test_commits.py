@@ -2,17 +2,18 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import clsearch.search.searcher
 from clsearch.index.encoder import CrossEncoder
 from clsearch.index.errors import IndexDamaged, IndexMismatch, IndexMissing
 from clsearch.index.index import Index
+from clsearch.index.store.connections import Connections
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.vectors import Segment
 from clsearch.search import Mode, Searcher, hits
@@ -142,21 +143,22 @@ def test_a_segment_that_a_merge_took_away(
         index.optimize()
     with Snapshot.open(path) as after:
         assert after.segments != old_rows
-    real = Snapshot.open
+    real = Connections.snapshot
     seen: list[int] = []
 
-    def stale_once(index: str | Path) -> Snapshot:
-        snapshot = real(index)
-        if not seen:
-            snapshot.segments, snapshot.generation = old_rows, old_generation
-        seen.append(snapshot.generation)
-        return snapshot
+    @contextmanager
+    def stale_once(connections: Connections) -> Iterator[Snapshot]:
+        with real(connections) as snapshot:
+            if not seen:
+                snapshot.segments, snapshot.generation = old_rows, old_generation
+            seen.append(snapshot.generation)
+            yield snapshot
 
     searcher = Searcher.open(path, encoder)
     searcher.search("jade", 1)
     searcher = Searcher.open(path, encoder)
     searcher._load_encoder()
-    monkeypatch.setattr(clsearch.search.searcher.Snapshot, "open", stale_once)
+    monkeypatch.setattr(Connections, "snapshot", stale_once)
     assert len(searcher.search("jade", 9, "dense")) == 2
     assert len(seen) == 2
 
