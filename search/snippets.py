@@ -63,9 +63,10 @@ def snippets_of(
     every = zip(passages, spans, strict=True)
     written = [text[slice(*span)] for (text, _), own in every for span in own]
     near = iter(likeness.of(written) if likeness else [{}] * len(written))
+    among = analysis.Among({*weights, *whole})
     made = []
     for (text, _), own in zip(passages, spans, strict=True):
-        found = _matches(text, weights, whole)
+        found = _matches(text, weights, whole, among)
         shares = []
         for span in own:
             within, nearest = _within(found, span), next(near)
@@ -120,19 +121,21 @@ def _says(sentence: str, headings: Collection[str]) -> bool:
 
 
 def _matches(
-    text: str, weights: Mapping[str, float], whole: Collection[str]
+    text: str, weights: Mapping[str, float], whole: Collection[str], among: analysis.Among
 ) -> list[tuple[str, Span]]:
-    """(term of the query, span) of each word of a text that matches, and of what stands whole."""
+    """(term of the query, span) of each word of a text that matches, and of what stands whole.
+
+    `among` has the terms of `weights` and `whole`.
+    """
     prefixes = tuple(term.removesuffix("*") for term in weights if term.endswith("*"))
     found: list[tuple[str, Span]] = []
-    among = None if prefixes else {*weights, *whole}
-    for term in analysis.words(text, bool(prefixes), among):
+    for term in analysis.words(text, bool(prefixes), None if prefixes else among):
         if term.text in weights or term.text in whole:
             found.append((term.text, (term.start, term.end)))
         elif prefixes and term.text.startswith(prefixes):
             prefix = next(prefix for prefix in prefixes if term.text.startswith(prefix))
             found.append((f"{prefix}*", (term.start, _reach(text, term, prefix))))
-    for term in analysis.compounds(text, {*weights, *whole}):
+    for term in analysis.compounds(text, among):
         if term.text in weights or term.text in whole:
             found.append((term.text, (term.start, term.end)))
     return found

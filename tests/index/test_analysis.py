@@ -16,6 +16,7 @@ from clsearch.index import analysis
 from clsearch.index.analysis import (
     LONGEST_COMPOUND,
     LONGEST_WORD,
+    Among,
     Term,
     asked,
     asked_whole,
@@ -286,13 +287,24 @@ def test_among_leaves_out_only_what_is_not_asked_for(some: str, mixed: str) -> N
     text = f"{some} {mixed} Reset the router's resets"
     every = list(words(text, False))
     among = {term.text for term in every[::3]} | {"nowhere", "reset"}
-    found = list(words(text, False, among))
+    found = list(words(text, False, Among(among)))
     assert [term for term in found if term.text in among] == [
         term for term in every if term.text in among
     ]
     assert set(found) <= set(every)
     if text.isascii() and not re.search("[a-z][A-Z]|[A-Z][A-Z][a-z]", text):
         assert {term.text for term in found} <= among
+
+
+@given(st.text(), st.text(st.sampled_from("aA bB1-_'é."), max_size=30))
+def test_among_leaves_out_no_compound_that_is_asked_for(some: str, mixed: str) -> None:
+    every = list(compounds(f"{some} {mixed} Wi-Fi, v1.2"))
+    for one in every:
+        found = compounds(f"{some} {mixed} Wi-Fi, v1.2", Among({one.text}))
+        assert [term for term in found if term.text == one.text] == [
+            term for term in every if term.text == one.text
+        ]
+    assert not list(compounds(f"{some} {mixed} Wi-Fi, v1.2", Among({"no such term"})))
 
 
 @given(
