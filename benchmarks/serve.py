@@ -11,7 +11,7 @@ POST /v1/search, 10 hits, hybrid; the queries of the collection, or of FILE (JSO
 each line), in turn. Latencies are of whole requests. "cores" is the CPU time of the server by the
 time that went by, and "client" that of the asking process, which the machine must have as well.
 
-Then --requests of 8 clients, with the memory before and after; then the first again while
+Then --requests of 8 clients, after a tenth as many, with the memory before and after; then the first again while
 `clsearch index` is at work on new documents in a third process; then the peer, peer_server.py,
 which knows the same vectors as a flat float32 index and does not search by words. An answer counts
 as an error if its status is not 200, it holds no hit, or the connection ends before it does.
@@ -239,8 +239,10 @@ def main() -> None:
     ) as ours:
         measure("clsearch serve", ours, queries, arguments.clients, arguments.seconds)
         if arguments.requests:
+            following = itertools.cycle(queries)
+            ours.load(following, 8, count=arguments.requests // 10)  # keeps what is to be kept
             before = ours.memory()
-            many = ours.load(itertools.cycle(queries), 8, count=arguments.requests)
+            many = ours.load(following, 8, count=arguments.requests)
             show("clsearch serve, many", 8, many, ours)
             grew = 100 * (ours.memory() - before) / before
             print(f"{'':<30}  from {before:.0f} MB to {ours.memory():.0f} MB: {grew:+.2f} %")
