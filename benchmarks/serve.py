@@ -11,10 +11,11 @@ POST /v1/search, 10 hits, hybrid; the queries of the collection, or of FILE (JSO
 each line), in turn. Latencies are of whole requests. "cores" is the CPU time of the server by the
 time that went by, and "client" that of the asking process, which the machine must have as well.
 
-Then --requests of 8 clients, after a tenth as many, with the memory before and after; then the first again while
-`clsearch index` is at work on new documents in a third process; then the peer, peer_server.py,
-which knows the same vectors as a flat float32 index and does not search by words. An answer counts
-as an error if its status is not 200, it holds no hit, or the connection ends before it does.
+Then --requests of 8 clients, after a tenth as many, with the memory before and after; then the
+first again while `clsearch index` is at work on new documents in a third process; then the peer,
+peer_server.py, which knows the same vectors as a flat float32 index and does not search by words.
+An answer counts as an error if its status is not 200, it holds no hit, or the connection ends
+before it does.
 """
 
 import argparse
