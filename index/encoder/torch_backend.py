@@ -78,6 +78,8 @@ class TorchTransformer(TorchModel):
             model = model.get_encoder()
         super().__init__(model, device)
         self.precision: Precision = precision or best_precision(self._device)
+        if self.precision == "bfloat16" and self._device.type == "cpu":
+            self.batch_tokens *= 2  # of half the bytes: half as often the cores wait for each other
         # A GPU computes one batch while the next is brought to it.
         self.in_flight = 2 if self._device.type == "cuda" else 1
         self._bert: TorchBert | None = None
