@@ -8,11 +8,33 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
-from functools import cache, lru_cache
+from functools import cache
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import Stemmer
+
+T = TypeVar("T")
+
+
+class _Remembered(dict[str, T]):
+    """What is given for words, found out once: but for long ones, each of which is another."""
+
+    def __init__(self, given: Callable[[str], T]) -> None:
+        super().__init__()
+        self._given = given
+
+    def __missing__(self, word: str) -> T:
+        value = self._given(word)
+        if len(word) <= LONGEST_WORD:
+            if len(self) >= KEPT:
+                self.clear()
+            self[word] = value
+        return value
+
+
+def _remembered(given: Callable[[str], T]) -> Callable[[str], T]:
+    return _Remembered(given).__getitem__
 
 
 class Term(NamedTuple):
@@ -59,6 +81,7 @@ _HYPHENS = str.maketrans("\u2010\u2011", "--")
 IDENTIFIER = "="  # before a term that is found as it is written, and nowhere else
 LONGEST_COMPOUND = 100  # code points; longer ones are encoded data
 LONGEST_WORD = 200  # code points of a word that count
+KEPT = 200_000  # words, for each thing that is known of them
 
 # Soft hyphens, joiners, zero-width spaces and variation selectors: they stand inside a word, and
 # are nothing in it.
@@ -233,7 +256,7 @@ def fold(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFC", folded) if _belongs(c))
 
 
-@lru_cache(200_000)
+@_remembered
 def _compound(found: str) -> tuple[str, ...]:
     """The terms of what was found joined; none where it is a plain word, or too long."""
     if len(found) > LONGEST_COMPOUND:
@@ -279,7 +302,7 @@ def _is_clipped(run: str, before: str) -> bool:
     return before.isalnum() or unicodedata.category(before)[0] == "M"
 
 
-@lru_cache(200_000)
+@_remembered
 def _of_run(run: str) -> tuple[tuple[str, int, int], ...]:
     """(term, start, end) of the words of a run of letters and digits."""
     if not run.isascii():
@@ -291,17 +314,17 @@ def _of_run(run: str) -> tuple[tuple[str, int, int], ...]:
     return tuple((_stem(run[low:high].lower()), low, high) for low, high in pairwise(places))
 
 
-@lru_cache(200_000)
+@_remembered
 def _terms_of(run: str) -> tuple[str, ...]:
     return tuple(term for term, _, _ in _of_run(run[:LONGEST_WORD]))
 
 
-@lru_cache(200_000)
+@_remembered
 def _joined_terms(run: str) -> str:
     return " ".join(_terms_of(run))
 
 
-_character = lru_cache(50_000)(fold)
+_character = _remembered(fold)
 
 
 def _pairs(text: str, start: int, end: int, trailing: bool) -> Iterator[Term]:

@@ -19,8 +19,9 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 Numbers = NDArray[np.int64]
 
-# With more tokens in its words, all words are forgotten: some 50 MB.
+# With more tokens in its words, or more letters, all words are forgotten: some 50 MB.
 MOST = 500_000
+MOST_LETTERS = 8_000_000
 
 # So many unknown words are tokenised at once.
 TOGETHER = 500
@@ -63,6 +64,7 @@ class WordPieces:
     def forget(self) -> None:
         """Know no word."""
         self._known = _Places()
+        self._letters = 0
         self._ids, self._starts, self._ends = array("q"), array("q"), array("q")
         self._bounds = array("q", [0])  # the tokens of a word are those from its place to the next
 
@@ -91,7 +93,7 @@ class WordPieces:
 
     def _look_up(self, words: list[str]) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Ids, starts and ends of the tokens of words, and how many tokens each word has."""
-        if len(self._ids) > MOST:
+        if len(self._ids) > MOST or self._letters > MOST_LETTERS:
             self.forget()
         places = np.fromiter(map(self._known.__getitem__, words), np.int64, len(words))
         self._learn()
@@ -113,6 +115,7 @@ class WordPieces:
             encoding = self._backend.encode(" ".join(group), add_special_tokens=False)
             lengths = np.fromiter(map(len, group), np.int64, len(group)) + 1
             begins = np.cumsum(lengths) - lengths
+            self._letters += int(lengths.sum())
             spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
             words = np.searchsorted(begins, spans[:, 0], side="right") - 1
             spans -= begins[words, None]

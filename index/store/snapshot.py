@@ -262,30 +262,43 @@ class Snapshot:
             rows = self._rows(
                 """
                 SELECT p.id, p.start, p."end", p.line, p.page, p.heading, p.document,
-                       d.id, d.title, d.metadata, substr(d.text, p.start + 1, p."end" - p.start),
-                       coalesce(nullif(f.c2, ''), f.c0, '')
+                       d.id, d.title, d.metadata, coalesce(nullif(f.c2, ''), f.c0, '')
                 FROM passages p JOIN documents d ON d.key = p.document
                 LEFT JOIN passages_fts_content f ON f.id = p.id
                 WHERE p.id IN (SELECT value FROM json_each(?))
                 """,
                 (json.dumps([int(id) for id in ids]),),
             )
-            for id, start, end, line, page, heading, key, document, title, metadata, *said in rows:
-                text, terms = said
-                if len(text) != end - start:
-                    # SQLite's substr stops at a NUL character, Python's slice does not.
-                    text = self._rows("SELECT text FROM documents WHERE key = ?", (key,))[0][0]
-                    text = text[start:end]
-                _expect(str, document, title, heading, text, terms)
+            texts = self._texts_of(rows)
+            for id, start, end, line, page, heading, _, document, title, metadata, terms in rows:
+                _expect(str, document, title, heading, terms)
                 _expect(int, line, line if page is None else page)
                 found[id] = StoredPassage(
-                    passage=Passage(start, end, text, line, page, heading, id),
+                    passage=Passage(start, end, texts[id], line, page, heading, id),
                     document=document,
                     title=title,
                     metadata=dict(json.loads(metadata)),
                     terms=terms,
                 )
         return found
+
+    def _texts_of(self, rows: Sequence[tuple[Any, ...]]) -> dict[int, str]:
+        """Passage id -> its text; `rows` begin with id, start and end, and have the key at 6.
+
+        Each document is read once, and one at a time: SQLite's substr reads one anew for each
+        passage, and stops at a NUL character.
+        """
+        spans: dict[int, list[tuple[int, int, int]]] = {}
+        for id, start, end, _, _, _, key, *_ in rows:
+            spans.setdefault(key, []).append((id, start, end))
+        texts: dict[int, str] = {}
+        for key, text in self._connection.execute(
+            "SELECT key, text FROM documents WHERE key IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(spans)),),
+        ):
+            _expect(str, text)
+            texts |= {id: text[start:end] for id, start, end in spans[key]}
+        return texts
 
     def documents_of(self, ids: Sequence[int]) -> dict[int, str]:
         """Passage id -> the id of its document; a passage that is not in the index is left out."""

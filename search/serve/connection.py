@@ -9,6 +9,7 @@ client gets to read the answer.
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .errors import Problem
@@ -23,6 +24,69 @@ _SLOW = Problem(408, "the head of the request did not arrive in time", "slow")
 _LONG = Problem(431, f"the head of the request is longer than {HEAD_BYTES} bytes", "too_large")
 
 
+class _Parser:
+    """httptools' parser, for a server that stays with HTTP/1.1.
+
+    httptools stops after a head that offers another protocol, as Java's clients and `curl --http2`
+    do with each request, and takes the body for what comes in that protocol. Here the offer is
+    declined: another parser, which knows of the head only how long the body is, reads on.
+    """
+
+    def __init__(self, connection: HttpToolsProtocol) -> None:
+        self._connection = connection
+        self._parser = httptools.HttpRequestParser(connection)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def feed_data(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            head = [b"POST / HTTP/" + self._parser.get_http_version().encode()]
+            head += [
+                name + b": " + value
+                for name, value in self._connection.headers
+                if name in (b"content-length", b"transfer-encoding")
+            ]
+            if not self._parser.should_keep_alive():
+                head.append(b"connection: close")
+            self._parser = httptools.HttpRequestParser(_Body(self._connection))
+            self._parser.feed_data(b"\r\n".join([*head, b"", b""]))
+            self.feed_data(data[stopped.args[0] :])
+
+
+class _Body:
+    """Passes on what a parser reads, but for the first head, which the connection knows."""
+
+    def __init__(self, connection: HttpToolsProtocol) -> None:
+        self._connection = connection
+        self._known = True
+
+    def on_message_begin(self) -> None:
+        if not self._known:
+            self._connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._known:
+            self._connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._known:
+            self._connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._known:
+            self._connection.on_headers_complete()
+        self._known = False
+
+    def on_body(self, body: bytes) -> None:
+        self._connection.on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._connection.on_message_complete()
+
+
 class Connection(HttpToolsProtocol):
     """One connection: give it to uvicorn as `http`."""
 
@@ -33,6 +97,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the head of the first request."""
+        self.parser = _Parser(self)  # type: ignore[assignment]
         super().connection_made(transport)
         self._wait()
 
@@ -65,6 +130,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is there; if it was refused before that, its rest has been read and dropped."""
+        if self.parser.should_upgrade():
+            return  # it is still to be read, by the next parser
         self._arrived()
         self._in_body = False
         if self._last:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
+from starlette.convertors import Convertor, register_url_convertor
 
 from ...index.batch import Put
 from ...index.errors import ClsearchError, DocumentMissing, UsageError
@@ -26,6 +27,21 @@ from .shapes import ALWAYS, WITH_BODY, Asked, ErrorDetail, Told, error_responses
 from .working import Gone, result_of
 
 router = APIRouter(tags=["documents"])
+
+
+class _AnyText(Convertor[str]):
+    """Starlette's `path`, but for line feeds: there, the last one would be left away."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _AnyText())
 
 # Of a long body, so many documents or characters are committed at once: some seconds of work.
 SLICE_DOCUMENTS = 256
@@ -90,7 +106,7 @@ class LineAnswer(Told):
 
 
 @router.put(
-    f"{DOCUMENTS}/{{id:path}}",
+    f"{DOCUMENTS}/{{id:id}}",
     summary="Put a document",
     response_model=PutAnswer,
     responses={
@@ -110,7 +126,7 @@ async def put(request: Request, id: Id, given: DocumentRequest, index: Named = N
 
 
 @router.get(
-    f"{DOCUMENTS}/{{id:path}}",
+    f"{DOCUMENTS}/{{id:id}}",
     summary="Read a document",
     response_model=DocumentAnswer,
     responses=error_responses(*ALWAYS, 404, 422),
@@ -139,7 +155,7 @@ async def get(request: Request, id: Id, index: Named = None) -> Response:
 
 
 @router.delete(
-    f"{DOCUMENTS}/{{id:path}}",
+    f"{DOCUMENTS}/{{id:id}}",
     summary="Take a document out",
     response_model=RemovedAnswer,
     responses=error_responses(*ALWAYS, 404, 422, 507),
@@ -152,6 +168,10 @@ async def remove(request: Request, id: Id, index: Named = None) -> Response:
     return as_json({"document": id, "index": served.name, "result": "removed"})
 
 
+_LINE_SCHEMA = LineAnswer.model_json_schema(ref_template="#/components/schemas/{model}")
+del _LINE_SCHEMA["$defs"]  # they are among the components
+
+
 @router.post(
     DOCUMENTS,
     summary="Put many documents",
@@ -160,7 +180,7 @@ async def remove(request: Request, id: Id, index: Named = None) -> Response:
         **error_responses(*WITH_BODY, 404, 507),
         200: {
             "description": "A line for each line, as soon as it is committed.",
-            "content": {LINES: {"schema": LineAnswer.model_json_schema()}},
+            "content": {LINES: {"schema": _LINE_SCHEMA}},
         },
     },
     openapi_extra={

@@ -281,6 +281,15 @@ def test_plain_text_has_the_terms_that_the_patterns_of_all_scripts_find(text: st
     assert found == other
 
 
+def test_what_is_known_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "KEPT", 100)
+    kept = analysis._Remembered(len)
+    words = [f"{number:x>{5 if number % 2 else 1000}}" for number in range(500)]
+    assert list(map(kept.__getitem__, words)) == list(map(len, words))
+    assert 0 < len(kept) <= 100
+    assert max(map(len, kept)) == 5
+
+
 @given(st.text(), st.text(st.sampled_from("aA bB1-'é東京."), max_size=30))
 def test_among_leaves_out_only_what_is_not_asked_for(some: str, mixed: str) -> None:
     """Each term that is asked for, where it is; in other scripts than Latin, others may stand."""

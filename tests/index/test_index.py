@@ -37,6 +37,24 @@ def test_add_is_an_upsert_by_id(tmp_path: Path, encoder: object) -> None:
     assert check(tmp_path) == ()
 
 
+def test_passages_are_parts_of_their_documents(tmp_path: Path, encoder: object) -> None:
+    """Behind a NUL character and one beyond the first plane, too; each document is read once."""
+    given = {"a": "Über 😀 \0 alles. " * 300, "b": "\n\n".join(f"Part {n}." * 40 for n in range(9))}
+    with Index.open(tmp_path, encoder=encoder) as index:
+        index.add({"id": id, "text": text} for id, text in given.items())
+    with Snapshot.open(tmp_path) as snapshot:
+        ids = [id for document in given for id in snapshot.passage_ids(document)]
+        asked: list[str] = []
+        snapshot._connection.set_trace_callback(asked.append)
+        found = snapshot.passages([*ids, 999])
+    assert list(found) == ids
+    assert len(ids) > 10
+    for of in found.values():
+        assert of.passage.text == given[of.document][of.passage.start : of.passage.end]
+    [reading] = [statement for statement in asked if "text" in statement]
+    assert "passages" not in reading
+
+
 def test_put_says_what_became_of_each(tmp_path: Path, encoder: object) -> None:
     """Two of one id, one after the other; a text that is there under another id has its vector."""
     with Index.open(tmp_path, encoder=encoder) as index:

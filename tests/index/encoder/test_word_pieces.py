@@ -77,6 +77,16 @@ def test_words_are_forgotten_and_learned_again(monkeypatch: pytest.MonkeyPatch) 
         assert len(words._ids) <= 5 + len(text.split())
 
 
+def test_long_words_are_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is one unknown token, whatever its length."""
+    monkeypatch.setattr(word_pieces, "MOST_LETTERS", 5_000)
+    words = WordPieces(BACKEND)
+    for number in range(30):
+        text = f"{number:x>1000}"
+        assert by_text(words.of([text])) == by_library([text])
+        assert sum(map(len, words._known)) <= 7_000
+
+
 def test_an_interrupted_call_leaves_nothing_half_known(monkeypatch: pytest.MonkeyPatch) -> None:
     words = WordPieces(BACKEND)
     words.of(["known"])

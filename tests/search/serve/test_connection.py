@@ -84,6 +84,55 @@ def test_two_requests_of_one_connection(hasty: None) -> None:
     assert answers.count(b"HTTP/1.1 200 OK\r\n") == 2
 
 
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """The path and the body of a request."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    said = scope["path"].encode() + b"=" + body
+    headers = [(b"content-length", b"%d" % len(said))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
+
+
+OFFER = (
+    b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1:7700\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    b"Upgrade: h2c\r\nHTTP2-Settings: AAMA\r\nContent-Type: application/json\r\n"
+)
+NEXT = HEAD + CLOSE
+SIZE = b"Content-Length: 2\r\n\r\n"
+OFFERS = {
+    "in one piece": ([OFFER + SIZE + b"{}" + NEXT], [b"{}"]),
+    "the body apart": ([OFFER + SIZE, b"{}" + NEXT], [b"{}"]),
+    "the body in parts": ([OFFER + SIZE + b"{", b"}", NEXT], [b"{}"]),
+    "the head in parts": ([OFFER[:50], OFFER[50:] + SIZE + b"{}", NEXT], [b"{}"]),
+    "chunked": ([OFFER + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", NEXT], [b"{}"]),
+    "twice": ([OFFER + SIZE + b"{}", OFFER + SIZE + b"[]", NEXT], [b"{}", b"[]"]),
+    "a request as the body": (
+        [OFFER + b"Content-Length: %d\r\n\r\n" % len(NEXT), NEXT, NEXT],
+        [NEXT],
+    ),
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+def test_an_offer_of_http_2_is_declined(offer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its body is read, as that of the request which it is; what follows is the next request."""
+    parts, bodies = OFFERS[offer]
+    monkeypatch.setattr(f"{__name__}.app", echo)
+    answers = talk(parts, 0.05).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    said = [answer.split(b"\r\n\r\n", 1)[1] for answer in answers]
+    assert said == [*(b"/v1/search=" + body for body in bodies), b"/v1/indexes="]
+
+
+def test_an_offer_without_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.app", echo)
+    offer = HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert talk([offer, NEXT], 0.05).count(b"HTTP/1.1 200 OK\r\n") == 2
+
+
 SLOW = [[b""], [b"\r\n"] * 9, [HEAD], [bytes([byte]) for byte in HEAD[:9]]]
 
 

@@ -56,7 +56,16 @@ def path(tmp_path: Path, encoder: Waiting) -> Path:
     return tmp_path / "index"
 
 
-IDS = ["jade", "notes/a.md", "a b/ä漢?#%.txt", "../up", "/root", "x//y/"]
+IDS = ["jade", "notes/a.md", "a b/ä漢?#%.txt", "../up", "/root", "x//y/", "a\nb", "\n"]
+
+
+def test_a_line_feed_makes_another_id(path: Path, encoder: Waiting) -> None:
+    with serving(path, encoder) as client:
+        other = "/v1/documents/iron%0A"
+        assert client.delete(other).status_code == 404
+        assert client.put(other, json={"text": "Another."}).status_code == 201
+        assert client.get("/v1/documents/iron").json()["text"] == "Iron rusts."
+        assert client.get(other).json()["document"] == "iron\n"
 
 
 @pytest.mark.parametrize("id", IDS)

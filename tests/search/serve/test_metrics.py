@@ -51,8 +51,8 @@ def test_requests_are_counted_by_the_template_of_their_route(
         if name == "clsearch_request_seconds_count"
     }
     assert counts == {
-        ("GET", "/v1/documents/{id:path}", "200"): 2,
-        ("GET", "/v1/documents/{id:path}", "404"): 1,
+        ("GET", "/v1/documents/{id:id}", "200"): 2,
+        ("GET", "/v1/documents/{id:id}", "404"): 1,
         ("GET", "other", "404"): 1,
         ("POST", "/v1/search", "400"): 1,
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings, strategies
@@ -63,6 +64,27 @@ def drawn(operation: schemathesis.APIOperation, data: strategies.DataObject) -> 
     # Of a body of lines each is judged by itself: none makes the request a bad one.
     lines = operation.label == "POST /v1/documents"
     case.call_and_validate(checks=CHECKS if lines else [*CHECKS, negative_data_rejection])
+
+
+def references(part: Any) -> Iterator[str]:
+    """Each "$ref" of a document."""
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for one in part:
+            yield from references(one)
+
+
+def test_every_reference_leads_somewhere(address: str) -> None:
+    described = httpx.get(f"{address}/openapi.json").json()
+    found = set(references(described))
+    assert len(found) > 10
+    for reference in found:
+        place: Any = described
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]
 
 
 def test_every_answer_is_described(address: str) -> None:
