@@ -23,6 +23,10 @@ Precision = Literal["float32", "bfloat16"]
 _UNUSED = ("pooler.",)
 _UNUSED_BESIDE_ENCODER = ("decoder.", "lm_head.")
 
+# On a CPU the largest tensor of a batch, in bytes, stays below what glibc gives back to the system
+# after each use.
+_LARGEST = 32 << 20
+
 
 class TorchModel:
     """A model of transformers in float32, on one device."""
@@ -34,8 +38,7 @@ class TorchModel:
         self._takes_types = "token_type_ids" in inspect.signature(self._model.forward).parameters
         table = self._model.get_input_embeddings()
         self._vocabulary = getattr(table, "num_embeddings", None)
-        # On a CPU the largest tensor of a batch stays below 32 MB, from where on glibc gives memory
-        # back to the system after each use; a GPU would stand idle with so few.
+        # A GPU would stand idle with so few as a CPU takes.
         self.batch_tokens = 2048 if self._device.type == "cpu" else 65536
 
     def _run(self, batch: Batch) -> Any:
@@ -79,7 +82,10 @@ class TorchTransformer(TorchModel):
         super().__init__(model, device)
         self.precision: Precision = precision or best_precision(self._device)
         if self.precision == "bfloat16" and self._device.type == "cpu":
-            self.batch_tokens *= 2  # of half the bytes: half as often the cores wait for each other
+            # A step takes so little time that the cores mostly wait for each other: batches are as
+            # large as that bound allows, a power of two.
+            widest = 2 * 4 * int(getattr(model.config, "hidden_size", 1024))
+            self.batch_tokens = 1 << (_LARGEST // widest).bit_length() - 1
         # A GPU computes one batch while the next is brought to it.
         self.in_flight = 2 if self._device.type == "cuda" else 1
         self._bert: TorchBert | None = None
