@@ -29,6 +29,7 @@ from .options import (
     NOTHING,
     PATH,
     Commands,
+    daemon_option,
     existing_index,
     explain_os_error,
     index_option,
@@ -201,14 +202,9 @@ def add_stdin(index: Index) -> SyncReport:
     "reranker's). Exit code 1 where none is left.",
 )
 @click.option("--explain", is_flag=True, help="Say how each score came about.")
-@click.option(
-    "--daemon",
-    type=click.Choice(("auto", "off")),
-    default="auto",
-    show_default=True,
-    envvar="CLSEARCH_DAEMON",
-    expose_value=False,  # it is read before click is imported
-    help="Whether a process in the background may answer, and may be started for the next search.",
+@daemon_option(
+    "Whether a process in the background may answer, and may be started for the next search.",
+    told=False,  # it is read before click is imported
 )
 @index_option
 @json_option

@@ -125,6 +125,19 @@ def k_option(command: F) -> F:
     )(command)
 
 
+def daemon_option(says: str, *, told: bool) -> Callable[[F], F]:
+    """`--daemon auto|off`, with its help; the command is `told` it where it has to know."""
+    return click.option(
+        "--daemon",
+        type=click.Choice(("auto", "off")),
+        default="auto",
+        show_default=True,
+        envvar="CLSEARCH_DAEMON",
+        expose_value=told,
+        help=says,
+    )
+
+
 def model_options(command: F) -> F:
     """`--model NAME|PATH`, `--pooling POOLING`."""
     model = click.option(

@@ -17,7 +17,7 @@ import click
 
 from .index.config import INDEX_NAME, INDEX_VARIABLE
 from .index.errors import ClsearchError, UsageError
-from .options import PATH, existing_index, json_option
+from .options import PATH, daemon_option, existing_index, json_option
 from .printing import print_json, say
 
 if TYPE_CHECKING:
@@ -103,13 +103,8 @@ def listening_options(port: int) -> Callable[[F], F]:
     metavar="NAME|PATH",
     help="A cross-encoder: requests may have it order the best passages anew.",
 )
-@click.option(
-    "--daemon",
-    type=click.Choice(("auto", "off")),
-    default="auto",
-    show_default=True,
-    envvar="CLSEARCH_DAEMON",
-    help="Whether `clsearch search` of the same user may be answered by this process, too.",
+@daemon_option(
+    "Whether `clsearch search` of the same user may be answered by this process, too.", told=True
 )
 @json_option
 def serve(

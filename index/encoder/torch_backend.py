@@ -23,8 +23,8 @@ Precision = Literal["float32", "bfloat16"]
 _UNUSED = ("pooler.",)
 _UNUSED_BESIDE_ENCODER = ("decoder.", "lm_head.")
 
-# On a CPU the largest tensor of a batch, in bytes, stays below what glibc gives back to the system
-# after each use.
+# Bytes of the largest tensor of a batch on a CPU: more, glibc gives back to the system after each
+# use.
 _LARGEST = 32 << 20
 
 
@@ -81,15 +81,15 @@ class TorchTransformer(TorchModel):
             model = model.get_encoder()
         super().__init__(model, device)
         self.precision: Precision = precision or best_precision(self._device)
-        if self.precision == "bfloat16" and self._device.type == "cpu":
-            # A step takes so little time that the cores mostly wait for each other: batches are as
-            # large as that bound allows, a power of two.
-            widest = 2 * 4 * int(getattr(model.config, "hidden_size", 1024))
-            self.batch_tokens = 1 << (_LARGEST // widest).bit_length() - 1
         # A GPU computes one batch while the next is brought to it.
         self.in_flight = 2 if self._device.type == "cuda" else 1
         self._bert: TorchBert | None = None
         if runs_in_torch_bert(self._model):
+            if self.precision == "bfloat16" and self._device.type == "cpu":
+                # A step takes so little time that the cores mostly wait for each other: as many
+                # tokens as `_LARGEST` allows, where each has 4 d numbers of 2 bytes.
+                most = _LARGEST // (8 * self._model.config.hidden_size)
+                self.batch_tokens = 1 << (most.bit_length() - 1)
             self._bert = TorchBert(self._model, getattr(torch, self.precision))
             self._model = None
 

@@ -40,20 +40,25 @@ class _Parser:
         return getattr(self._parser, name)
 
     def feed_data(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as stopped:
-            head = [b"POST / HTTP/" + self._parser.get_http_version().encode()]
-            head += [
-                name + b": " + value
-                for name, value in self._connection.headers
-                if name in (b"content-length", b"transfer-encoding")
-            ]
-            if not self._parser.should_keep_alive():
-                head.append(b"connection: close")
-            self._parser = httptools.HttpRequestParser(_Body(self._connection))
-            self._parser.feed_data(b"\r\n".join([*head, b"", b""]))
-            self.feed_data(data[stopped.args[0] :])
+        left = memoryview(data)
+        while True:
+            try:
+                return self._parser.feed_data(left)
+            except httptools.HttpParserUpgrade as stopped:
+                left = left[stopped.args[0] :]
+            self._decline()
+
+    def _decline(self) -> None:
+        head = [b"POST / HTTP/" + self._parser.get_http_version().encode()]
+        head += [
+            name + b": " + value
+            for name, value in self._connection.headers
+            if name in (b"content-length", b"transfer-encoding")
+        ]
+        if not self._parser.should_keep_alive():
+            head.append(b"connection: close")
+        self._parser = httptools.HttpRequestParser(_Body(self._connection))
+        self._parser.feed_data(b"\r\n".join([*head, b"", b""]))
 
 
 class _Body:

@@ -263,3 +263,12 @@ def test_float32_on_the_cpu_unless_asked(make: Make) -> None:
     folder = make("bert")
     assert TorchTransformer(folder, "cpu").precision == "float32"
     assert TorchTransformer(folder, "cpu", "bfloat16").precision == "bfloat16"
+
+
+@pytest.mark.parametrize(("size", "tokens"), [(384, 8192), (768, 4096), (1024, 4096)])
+def test_batches_of_bfloat16_on_a_cpu(make: Make, size: int, tokens: int) -> None:
+    """As large as a power of two may be whose largest tensor stays within 32 MB."""
+    folder = make("bert", hidden_size=size, intermediate_size=4 * size, num_hidden_layers=1)
+    assert TorchTransformer(folder, "cpu", "bfloat16").batch_tokens == tokens
+    assert tokens * 4 * size * 2 <= 32 << 20 < 2 * tokens * 4 * size * 2
+    assert TorchTransformer(folder, "cpu", "float32").batch_tokens == 2048

@@ -133,6 +133,13 @@ def test_an_offer_without_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
     assert talk([offer, NEXT], 0.05).count(b"HTTP/1.1 200 OK\r\n") == 2
 
 
+def test_very_many_offers_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is read after the one before, and none inside of it."""
+    monkeypatch.setattr(f"{__name__}.app", echo)
+    offer = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:7700\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert talk([offer * 1500 + NEXT], 1.0).count(b"HTTP/1.1 200 OK\r\n") == 1501
+
+
 SLOW = [[b""], [b"\r\n"] * 9, [HEAD], [bytes([byte]) for byte in HEAD[:9]]]
 
 
