@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from ..errors import ModelError
@@ -17,6 +16,7 @@ from .modules import Vectors
 from .openvino_graph import Ranges, build, build_observed, word_rows
 from .pipeline import Precision
 from .pooling import pool, single_tokens
+from .quiet_openvino import openvino
 from .weights import Weights
 
 # Widths are multiples of it, so that shapes come again: OpenVINO prepares for each new one.

@@ -12,12 +12,11 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino import opset13 as op
 
 from ..types import Json
 from .modules import Vectors
 from .numpy_bert import BERT, prefix_in
+from .quiet_openvino import op, openvino
 from .weights import Weights
 
 # Least and greatest value of each channel, [2, d], of what each quantised product takes, by name.
