@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ WATCHED = (
     + """
 import os, sys
 
-OUTWARD = {"socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.connect"}
+LOOKED_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+REACHED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 
 def watch(event, given):
-    if event in OUTWARD and not isinstance(given[-1], (str, bytes)):
+    # The address of a socket on this machine is a path, no tuple.
+    if event in LOOKED_UP or (event in REACHED and isinstance(given[1], tuple)):
         os.write(2, f"{SEEN}: {event} {given}\\n".encode())
         os._exit(70)
 
@@ -27,13 +30,20 @@ main()
 ENOUGH = "The router drops packets while its table of addresses is full. " * 400
 
 
-def test_watch_sees() -> None:
-    """What the other tests look for is seen where it happens."""
-    code = WATCHED.replace("from clsearch.cli import main\nmain()", "import socket\n")
-    done = subprocess.run(
-        [sys.executable, "-c", code + "socket.getaddrinfo('localhost', 80)"], capture_output=True
-    )
-    assert f"{SEEN}: socket.getaddrinfo" in done.stderr.decode()
+@pytest.mark.parametrize(
+    "call",
+    [
+        "getaddrinfo('localhost', 80)",
+        "gethostbyname('localhost')",
+        "socket().connect(('127.0.0.1', 9))",
+        "socket(type=SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))",
+    ],
+)
+def test_watch_sees(call: str) -> None:
+    """What the other test looks for is seen where it happens."""
+    code = WATCHED.replace("from clsearch.cli import main\nmain()", "from socket import *\n")
+    done = subprocess.run([sys.executable, "-c", code + call], capture_output=True)
+    assert SEEN in done.stderr.decode()
 
 
 @pytest.mark.parametrize("packages", ["all", "no openvino"])
@@ -51,6 +61,7 @@ def test_index_and_search(tmp_path: Path, packages: str) -> None:
     for arguments in (
         ["index", str(notes), "--index", str(index)],
         ["search", "packets", "--index", str(index)],
+        ["status", "--index", str(index)],
     ):
         done = subprocess.run(
             [sys.executable, "-c", without + WATCHED, *arguments],
@@ -61,6 +72,9 @@ def test_index_and_search(tmp_path: Path, packages: str) -> None:
         assert done.returncode == 0, done.stderr.decode()
         # Of a process that it has started, too.
         assert SEEN not in done.stderr.decode()
+    # As the last command tells: else nothing was tried.
+    expected = "OpenVINO" if packages == "all" and find_spec("openvino") else "torch"
+    assert expected in done.stdout.decode()
     assert {found.relative_to(home).parts[:2] for found in home.rglob("*") if found.is_file()} <= {
         (".cache", "clsearch")
     }
