@@ -59,9 +59,12 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.backend = backend
-    for part in (retrieval, openai, reranking, documents, explore, health, page):
-        app.include_router(part.router)
-    add_handlers(app)
+    routers = [
+        part.router for part in (retrieval, openai, reranking, documents, explore, health, page)
+    ]
+    for router in routers:
+        app.include_router(router)
+    add_handlers(app, [route for router in routers for route in router.routes])
     app.add_exception_handler(Gone, _nobody_reads)
     return Measured(Guard(app, settings), metrics)
 

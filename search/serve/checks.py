@@ -182,7 +182,12 @@ def check_type(head: Head) -> None:
 
 
 def check_length(head: Head, limit: int) -> None:
-    """The body that `Content-Length` announces is within the limit."""
+    """The body that `Content-Length` announces is within the limit, or it comes in chunks."""
+    coded = head.headers.get("transfer-encoding", ["chunked"])
+    if [coding.strip().lower() for coding in coded] != ["chunked"]:
+        raise Refused(
+            Problem(501, "a body may come in chunks, and in no other transfer coding", "coding")
+        )
     announced = head.headers.get("content-length", ["0"])
     # `isdecimal` alone takes digits of other scripts, and `int` thousands of digits.
     if len(announced) != 1 or not (announced[0].isascii() and announced[0].isdecimal()):

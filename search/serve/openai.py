@@ -16,7 +16,7 @@ from .batching import BatchingEncoder
 from .errors import ModelUnknown
 from .health import model_name
 from .indexes import Served
-from .shapes import LIMITS, WITH_BODY, Asked, Told, error_responses
+from .shapes import LIMITS, WITH_BODY, Asked, Told, Whole, error_responses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class EmbeddingsRequest(Asked):
         Field(
             description="A text, or several.",
             examples=[["Jade is green."]],
-            json_schema_extra={"maxItems": LIMITS.inputs},
+            json_schema_extra={"minItems": 1, "maxItems": LIMITS.inputs},
         ),
     ]
     model: str | None = Field(
@@ -60,7 +60,7 @@ class EmbeddingsRequest(Asked):
         examples=["embedded"],
     )
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(
+    dimensions: Whole | None = Field(
         default=None, ge=1, description="Cut vectors to so many numbers, of unit length again."
     )
     input_type: Literal["query", "document"] = Field(

@@ -15,7 +15,7 @@ from ..rerank import PairScorer
 from .backend import as_json, backend_of
 from .errors import ModelUnknown
 from .health import model_name
-from .shapes import LIMITS, WITH_BODY, Asked, Text, Told, error_responses
+from .shapes import LIMITS, WITH_BODY, Asked, Text, Told, Whole, error_responses
 
 router = APIRouter(tags=["models"])
 
@@ -35,12 +35,12 @@ class RerankRequest(Asked):
     query: Text = Field(examples=["What colour is jade?"])
     documents: list[str | RerankDocument] = Field(
         examples=[["Jade is green.", "Iron rusts."]],
-        json_schema_extra={"maxItems": LIMITS.documents},
+        json_schema_extra={"minItems": 1, "maxItems": LIMITS.documents},
     )
     model: str | None = Field(
         default=None, description="The name of the server's reranker; it is only compared."
     )
-    top_n: int | None = Field(default=None, ge=1, description="How many results at most.")
+    top_n: Whole | None = Field(default=None, ge=1, description="How many results at most.")
     return_documents: bool = False
 
 

@@ -38,7 +38,7 @@ class SearchRequest(Asked):
     queries: list[Text] | None = Field(
         default=None,
         description="In place of `query`.",
-        json_schema_extra={"maxItems": LIMITS.queries},
+        json_schema_extra={"minItems": 1, "maxItems": LIMITS.queries},
     )
     index: IndexName = None
     k: K = 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .settings import Limits
 
@@ -23,6 +23,14 @@ class Asked(BaseModel):
 
 class Told(BaseModel):
     """The body of an answer."""
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has numbers of one kind: 10.0 is an integer, as JSON Schema has it.
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class ErrorDetail(Told):
@@ -48,7 +56,7 @@ IndexName = Annotated[
     ),
 ]
 K = Annotated[
-    int,
+    Whole,
     Field(
         ge=1,
         description="How many hits at most.",
@@ -63,7 +71,7 @@ Where = Annotated[
         json_schema_extra={"maxLength": LIMITS.where_chars},
     ),
 ]
-Text = Annotated[str, Field(json_schema_extra={"maxLength": LIMITS.query_chars})]
+Text = Annotated[str, Field(json_schema_extra={"minLength": 1, "maxLength": LIMITS.query_chars})]
 
 
 class Passage(Told):
@@ -123,10 +131,11 @@ DESCRIPTIONS = {
     421: "The server does not go by the name in the Host header.",
     422: "The body is not of the shape that is described here.",
     500: "The server met an error; its log says more.",
+    501: "The body comes in a transfer coding that the server does not know.",
     503: "Busy, or another program writes to the index: try again after `Retry-After` seconds.",
     504: "No answer was found in time.",
     507: "The server's disk does not take what must be written.",
 }
 # What the guard may say to any request, and to those that have a body.
 ALWAYS = (400, 401, 403, 421, 500, 503, 504)
-WITH_BODY = (*ALWAYS, 408, 413, 415, 422)
+WITH_BODY = (*ALWAYS, 408, 413, 415, 422, 501)

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from asking import JSON, ask
 from clsearch.index import errors
 from clsearch.index.errors import ClsearchError, UsageError
+from clsearch.index.index import Index
 from clsearch.search.serve.errors import (
     IndexUnknown,
     error_body,
@@ -19,6 +21,8 @@ from clsearch.search.serve.errors import (
     problem_of,
 )
 from clsearch.search.serve.handlers import add_handlers
+from serving import serving
+from words_encoder import WordsEncoder
 
 STATUS = {
     "ClsearchError": 500,
@@ -175,6 +179,23 @@ def test_what_no_route_takes(
     assert "secret" not in answer.error["message"]
     if status == 405:
         assert answer.headers["allow"] == "POST"
+
+
+def test_what_may_be_done_at_a_path_is_told_whole(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "index", encoder=WordsEncoder()) as index:
+        index.add([{"id": "a", "text": "jade"}])
+    with serving(tmp_path / "index", WordsEncoder()) as client:
+        answers = {
+            path: client.patch(path, json={})
+            for path in ("/v1/documents/a", "/v1/documents", "/v1/search", "/")
+        }
+    assert {answer.status_code for answer in answers.values()} == {405}
+    assert {path: answer.headers["allow"] for path, answer in answers.items()} == {
+        "/v1/documents/a": "DELETE, GET, PUT",
+        "/v1/documents": "POST",
+        "/v1/search": "POST",
+        "/": "GET, HEAD",
+    }
 
 
 def test_the_base_of_all() -> None:

@@ -339,6 +339,17 @@ def test_a_length_that_is_a_lie() -> None:
     assert answer.status == 413
 
 
+@pytest.mark.parametrize(
+    "codings", [["gzip, chunked"], ["gzip", "chunked"], ["identity"], ["chunked, chunked"], [""]]
+)
+def test_a_transfer_coding_that_is_not_known(codings: list[str]) -> None:
+    """What it hides would be taken for the body itself."""
+    toy = Toy()
+    headers = [JSON, *(("transfer-encoding", coding) for coding in codings)]
+    answer = ask(Guard(toy, Settings()), "POST", "/v1/search", headers, b"{}")
+    assert (answer.status, answer.error["code"], toy.asked) == (501, "coding", 0)
+
+
 def at_once(app: Any, requests: Sequence[dict[str, Any]]) -> list[Any]:
     """The answers to requests that are sent together."""
 

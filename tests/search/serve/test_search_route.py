@@ -100,7 +100,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"query": "a", "k": 0}, 422, "invalid"),
     ({"query": "a", "k": 1001}, 400, "usage"),
     ({"query": "a", "k": "3"}, 422, "invalid"),
-    ({"query": "a", "k": 3.0}, 422, "invalid"),
+    ({"query": "a", "k": 3.5}, 422, "invalid"),
     ({"query": "a", "k": True}, 422, "invalid"),
     ({"query": 7}, 422, "invalid"),
     ({"query": "a", "mode": "fast"}, 422, "invalid"),
@@ -129,6 +129,14 @@ def test_what_cannot_be_right_is_refused(
     with serving(small, encoder) as client:
         answer = client.post("/v1/search", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_whole_number_may_have_a_point(small: Path, encoder: WordsEncoder) -> None:
+    """JSON Schema's integers are so; JavaScript and Lua send them both ways."""
+    with serving(small, encoder) as client:
+        for body in (b'{"query": "a", "k": 1.0}', b'{"query": "a", "k": 1e0}'):
+            headers = {"content-type": "application/json"}
+            assert client.post("/v1/search", content=body, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
