@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 
 import pytest
+import regex
 import Stemmer
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -257,28 +258,42 @@ def test_ascii_is_the_same_beside_other_scripts(text: str) -> None:
     assert list(compounds(text)) == list(compounds(beside))
 
 
-PLAIN = "".join(c for c in map(chr, range(0x10000)) if not analysis._BEYOND.search(c))
+SPACED = "".join(c for c in map(chr, range(0x110000)) if not analysis._BEYOND.search(c))
 
 
-def test_what_is_plain_has_no_letters_but_those_of_ascii() -> None:
-    """Nor digits, nor marks, nor what is nothing within a word."""
-    assert "\u2019" in PLAIN
-    for point in PLAIN[0x80:]:
-        assert unicodedata.category(point)[0] in "PSZ"
+def test_the_letters_of_alphabets_are_the_same_by_both_patterns() -> None:
+    """None of them is of a script without spaces, a mark, or nothing within a word."""
+    assert {*"aßéøαж½²’…→ﬁ"} <= {*SPACED}
+    letters = regex.compile(r"[\p{L}\p{N}]", regex.VERSION1)
+    for point in SPACED:
+        assert bool(analysis._ALPHABETS.word.fullmatch(point)) == bool(letters.fullmatch(point))
+        assert unicodedata.category(point)[0] != "M"
         assert not analysis._DROPPED.match(point)
+        found = analysis._patterns().word.match(point)
+        assert not (found and found.lastgroup)
 
 
 @given(
-    st.text(st.sampled_from(PLAIN) | st.sampled_from("aZ9 _-.:'\u2019\u2010\u2011"), max_size=40)
+    st.text(
+        st.sampled_from(SPACED) | st.sampled_from("aZ9éÉσςжИ _-.:+#'\u2019\u2010\u2011dlst"),
+        max_size=40,
+    )
 )
 @example("the router\u2019s \u201cwi\u2010fi\u201d \u2013 CVE\u20112021\u2011 v1.2\u2026")
-def test_plain_text_has_the_terms_that_the_patterns_of_all_scripts_find(text: str) -> None:
+@example(
+    "l'été d'Étienne's ÉtéX's x'ſ x'S é'LL_ getÉtéName É-é2 C++ é# H\u2082O cm\u207b\u00b2 ﬁne"
+)
+def test_alphabets_have_the_terms_that_the_patterns_of_all_scripts_find(text: str) -> None:
     """Only sooner."""
-    found = list(words(text)), list(words(text, trailing=False)), list(compounds(text))
+
+    def found() -> list[object]:
+        spans = list(words(text)), list(words(text, trailing=False)), list(compounds(text))
+        return [*spans, terms(text), whole_terms(text)]
+
+    sooner = found()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(analysis, "_is_plain", lambda text: False)
-        other = list(words(text)), list(words(text, trailing=False)), list(compounds(text))
-    assert found == other
+        patched.setattr(analysis, "_spaced", lambda text: None)
+        assert sooner == found()
 
 
 def test_what_is_known_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
