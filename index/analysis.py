@@ -7,9 +7,10 @@ one, so that what was indexed of a text is found by that text.
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
-from itertools import chain, pairwise
+from itertools import chain, compress, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import Stemmer
@@ -113,24 +114,27 @@ _ACCENTED = re.compile("[\u00c0-\u052f\u0590-\u06ff\u1e00-\u1fff]")
 
 
 class Among:
-    """Terms that are looked for in several texts; what a word has of them is found out once."""
+    """Terms that are looked for in several texts, and what of each text gives one."""
 
-    def __init__(self, terms: Collection[str]) -> None:
+    def __init__(self, terms: Collection[str], texts: Collection[str]) -> None:
         """Of terms as `words` and `compounds` give them."""
-        self.words = _Wanted(terms, _terms_of)
-        self.compounds = _Wanted(terms, _compound)
+        spaced = {text: _spaced(text) for text in texts}
+        runs = {text: of.word.findall(text) for text, of in spaced.items() if of}
+        joined = {text: (of or _patterns()).joined.findall(text) for text, of in spaced.items()}
+        self.words = _giving(terms, runs, _terms_of)
+        self.compounds = _giving(terms, joined, _compound)
 
 
-class _Wanted(dict[str, bool]):
-    """What was found in a text -> whether it gives one of the terms."""
-
-    def __init__(self, terms: Collection[str], given: Callable[[str], tuple[str, ...]]) -> None:
-        super().__init__()
-        self._terms, self._given = frozenset(terms), given
-
-    def __missing__(self, found: str) -> bool:
-        wanted = self[found] = not self._terms.isdisjoint(self._given(found))
-        return wanted
+def _giving(
+    terms: Collection[str],
+    found: Mapping[str, Collection[str]],
+    given: Callable[[str], tuple[str, ...]],
+) -> Mapping[str, frozenset[str]]:
+    """Of what was found in each text, what gives one of the terms; no loop of Python sees each."""
+    distinct = frozenset(chain.from_iterable(found.values()))
+    others = map(frozenset(terms).isdisjoint, map(given, distinct))
+    wanted = distinct.difference(compress(distinct, others))
+    return {text: wanted.intersection(own) for text, own in found.items()}
 
 
 def words(text: str, trailing: bool = True, among: Among | None = None) -> Iterator[Term]:
@@ -141,8 +145,8 @@ def words(text: str, trailing: bool = True, among: Among | None = None) -> Itera
     a digit is not. The parts of camelCase are words. Scripts that put no space between words give
     each pair of neighbouring characters, as Lucene's CJKBigramFilter does, Thai, Lao, Khmer and
     Burmese included; with `trailing`, the last character of such a run once more alone, so that
-    a prefix finds every character. With `among`, words of text in Latin, Greek and Cyrillic that
-    have none of its terms are left out, in a fraction of the time.
+    a prefix finds every character. With `among`, which has this text among its own, words of
+    Latin, Greek and Cyrillic that have none of its terms are left out, in a fraction of the time.
 
     >>> [term.text for term in words("Getting the café's Wi-Fi")]
     ['get', 'the', 'cafe', 'wi', 'fi']
@@ -150,20 +154,36 @@ def words(text: str, trailing: bool = True, among: Among | None = None) -> Itera
     ['東京', '京都', '都', 'fp16']
     """
     spaced = _spaced(text)
-    pattern = spaced.word if spaced else _patterns().word
-    wanted = among.words if spaced and among is not None else None
-    for found in pattern.finditer(text):
-        if wanted is not None and not wanted[found[0]]:
-            continue
-        start, end = found.span()
+    if spaced and among is not None:
+        for run, start in _places(text, among.words[text]):
+            yield from _terms_at(text, run, start)
+        return
+    for found in (spaced or _patterns()).word.finditer(text):
         if found.lastgroup:
-            yield from _pairs(text, start, end, trailing)
-            continue
-        run = found[0][:LONGEST_WORD]
-        if start > 1 and text[start - 1] in _APOSTROPHES and _is_clipped(run, text[start - 2]):
-            continue
-        for term, low, high in _of_run(run):
-            yield Term(term, start + low, start + high)
+            yield from _pairs(text, *found.span(), trailing)
+        else:
+            yield from _terms_at(text, found[0], found.start())
+
+
+def _places(text: str, runs: Iterable[str]) -> list[tuple[str, int]]:
+    """Where these of its runs of letters and digits stand in a text, with each; ascending."""
+    places = []
+    for run in runs:
+        start = text.find(run)
+        while start >= 0:
+            end = start + len(run)
+            if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
+                places.append((run, start))
+            start = text.find(run, end)
+    return sorted(places, key=itemgetter(1))
+
+
+def _terms_at(text: str, run: str, start: int) -> Iterator[Term]:
+    """The terms of a run of letters and digits that stands there."""
+    if start > 1 and text[start - 1] in _APOSTROPHES and _is_clipped(run, text[start - 2]):
+        return
+    for term, low, high in _of_run(run[:LONGEST_WORD]):
+        yield Term(term, start + low, start + high)
 
 
 def terms(text: str) -> str:
@@ -244,20 +264,20 @@ def compounds(text: str, among: Among | None = None) -> Iterator[Term]:
     what stands beside a digit stays, so that 1.11 is not 11.1. Where letters and digits remain, the
     word that others write in one is a term, stemmed as that is. An identifier is one as it is,
     unstemmed, behind `IDENTIFIER`: whatever has a digit, an inner capital, or another joint than
-    hyphen and slash, which join the words of running text. With `among`, nothing is looked for in
-    text that has none of its terms.
+    hyphen and slash, which join the words of running text. With `among`, which has this text among
+    its own, what has none of its terms is left out.
 
     >>> [term.text for term in compounds("Wi-Fi of CVE-2021-44228, getUserNames in C++")]
     ['wifi', '=cve-2021-44228', 'getusernam', '=getusernames', '=c++']
     """
     pattern = (_spaced(text) or _patterns()).joined
+    wanted = among.compounds[text] if among is not None else None
     # Most texts have none, and their words are soon looked through.
-    if among is None:
-        if not any(map(_compound, {*pattern.findall(text)})):
-            return
-    elif not any(map(among.compounds.__getitem__, pattern.findall(text))):
+    if not (any(map(_compound, {*pattern.findall(text)})) if wanted is None else wanted):
         return
     for found in pattern.finditer(text):
+        if wanted is not None and found[0] not in wanted:
+            continue
         for term in _compound(found[0]):
             yield Term(term, *found.span())
 

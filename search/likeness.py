@@ -34,9 +34,7 @@ class Likeness:
             name = term.text if term.text in weights else f"{term.text}*"
             if name in weights:
                 written.setdefault(name, text[term.start : term.end])
-        found = words.word_vectors(list(written.values())) if written else None
-        self._terms = list(written) if found else []
-        self._asked = found
+        self._terms, self._written = list(written), list(written.values())
         self._words = words
 
     def of(self, sentences: Sequence[str]) -> list[dict[str, float]]:
@@ -44,22 +42,26 @@ class Likeness:
 
         That is the squared cosine of the nearest of its tokens, the mean of a term's own.
         """
-        asked = self._asked
-        found = self._words.word_vectors(sentences) if asked and sentences else None
-        if asked is None or found is None or not len(asked.places):
+        found = None
+        if self._terms and sentences:
+            found = self._words.word_vectors([*self._written, *sentences])
+        asked = len(self._written)
+        if found is None or not (tokens := int(found.sizes[:asked].sum())):
             return [{} for _ in sentences]
         import numpy as np
 
-        some = found.sizes > 0
-        nearest = np.zeros((len(sentences), len(asked.places)), np.float32)
+        sizes = found.sizes[asked:]
+        some = sizes > 0
+        nearest = np.zeros((len(sentences), tokens), np.float32)
         if some.any():
-            cosines = (found.vectors @ asked.vectors.T)[:, asked.places][found.places]
-            starts = (np.cumsum(found.sizes) - found.sizes)[some]
-            nearest[some] = np.maximum.reduceat(cosines, starts)
+            cosines = found.vectors @ found.vectors[found.places[:tokens]].T
+            starts = (np.cumsum(sizes) - sizes)[some]
+            nearest[some] = np.maximum.reduceat(cosines[found.places[tokens:]], starts)
         near = np.square(np.maximum(nearest, 0))
-        ends = np.cumsum(asked.sizes).tolist()
+        sizes = found.sizes[:asked]
+        ends = np.cumsum(sizes).tolist()
         means = [
             near[:, end - size : end].mean(axis=1).tolist() if size else [0.0] * len(near)
-            for end, size in zip(ends, asked.sizes.tolist(), strict=True)
+            for end, size in zip(ends, sizes.tolist(), strict=True)
         ]
         return [dict(zip(self._terms, own, strict=True)) for own in zip(*means, strict=True)]

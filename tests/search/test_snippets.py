@@ -281,7 +281,7 @@ def test_all_passages_are_asked_for_at_once() -> None:
     found = snippets_of([(text, ()) for text in texts], {"moon": 1.0}, (), likeness)
     chosen = [text[slice(*one.sentence)] for text, one in zip(texts, found, strict=True)]
     assert chosen == ["One satellite.", "", "Alone."]
-    assert alike.asked == [["moon"], ["The sea.", "One satellite.", "Alone."]]
+    assert alike.asked == [["moon", "The sea.", "One satellite.", "Alone."]]
     assert answers("The sea. One satellite.", {"nowhere": 1.0}, Alike(moon=0)) == "The sea."
 
 
