@@ -8,10 +8,11 @@ COLLECTION is a folder in BEIR's layout. Its index, and one of --passages made f
 Cold: the whole command in a new process, files in the page cache; medians of --runs of ours and
 three of the peer's, and the highest resident memory. The peer is a script that loads the same model
 and a flat float32 index of the same vectors, encodes, searches, and prints ten passages that it
-gets from the same SQLite file: less than the command does, which searches by words, too.
+gets from the same SQLite file: less than the command does, which searches by words, too. Then all
+judged questions by one command (`search --queries`), beside a command for each.
 
 Many: queries/s of the first --queries judged questions through `Searcher.search` one at a time, and
-together through `search_many`, which chooses and encodes sentences of each hit for its snippet, and
+together through `search_many`, which chooses a sentence of each hit for its snippet, and
 `rank_documents`, which `eval` calls and which does not; by vectors, by words, and by both. The peer
 encodes them as one list and searches them as one matrix.
 """
@@ -23,6 +24,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -115,8 +117,8 @@ def per_second(work: Callable[[], object], count: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def cold(index: Path, peer: Sequence[str], runs: int) -> None:
-    """Print the table of whole commands."""
+def cold(index: Path, peer: Sequence[str], queries: Sequence[str], runs: int) -> None:
+    """Print the table of whole commands, and what a query costs of many in one."""
     ours = [sys.executable, "-m", "clsearch"]
     theirs = median_of([*peer, QUESTION], 3)
     print(f"{'a whole command':<34}  {'ms':>6}  {'MB':>5}")
@@ -131,6 +133,19 @@ def cold(index: Path, peer: Sequence[str], runs: int) -> None:
         ratio = f"  1/{theirs[0] / seconds:.1f} of the time, 1/{theirs[1] / memory:.1f} of the MB"
         shown = ratio if command[0] == "search" else ""
         print(f"{name:<34}  {1000 * seconds:>6.0f}  {memory:>5.0f}{shown}", flush=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write("\n".join(queries))
+        file.flush()
+        print(f"\n{'a command for each, or one for all':<34}  {'each':>6}  {'all':>6}  ms a query")
+        for mode in MODES:
+            command = [*ours, "search", "--mode", mode, "--index", str(index)]
+            one = statistics.mean(run([*command, query])[0] for query in queries[:runs])
+            every = run([*command, "--queries", file.name])[0] / len(queries)
+            print(
+                f"{f'search, {mode}':<34}  {1000 * one:>6.0f}  {1000 * every:>6.1f}"
+                f"  1/{one / every:.1f} of the time",
+                flush=True,
+            )
 
 
 def many(index: Path, peer: Sequence[str], queries: list[str]) -> None:
@@ -184,7 +199,7 @@ def main() -> None:
     texts = beir.read_queries(arguments.collection)
     judged = [texts[query] for query in beir.read_qrels(arguments.collection, "test")]
     os.environ["CLSEARCH_DAEMON"] = "off"  # what it answers is measured by shell.py
-    cold(large, peer, arguments.runs)
+    cold(large, peer, judged, arguments.runs)
     many(large, peer, judged[: arguments.queries])
 
 

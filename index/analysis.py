@@ -160,7 +160,7 @@ def words(text: str, trailing: bool = True, among: Among | None = None) -> Itera
         return
     for found in (spaced or _patterns()).word.finditer(text):
         if found.lastgroup:
-            yield from _pairs(text, *found.span(), trailing)
+            yield from _pairs(text, found.start(), found.end(), trailing)
         else:
             yield from _terms_at(text, found[0], found.start())
 

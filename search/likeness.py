@@ -50,11 +50,14 @@ class Likeness:
             return [{} for _ in sentences]
         import numpy as np
 
+        from ..index.encoder.blas import one_thread
+
         sizes = found.sizes[asked:]
         some = sizes > 0
         nearest = np.zeros((len(sentences), tokens), np.float32)
         if some.any():
-            cosines = found.vectors @ found.vectors[found.places[:tokens]].T
+            with one_thread():
+                cosines = found.vectors @ found.vectors[found.places[:tokens]].T
             starts = (np.cumsum(sizes) - sizes)[some]
             nearest[some] = np.maximum.reduceat(cosines[found.places[tokens:]], starts)
         near = np.square(np.maximum(nearest, 0))
