@@ -131,7 +131,7 @@ class Encoder:
         beginning. Raises ModelError where the model gives no direction (zeros, or no numbers).
         """
         declared = self._declared
-        return self._encode(texts, declared.query_prompt, declared.query_length, self._exact)
+        return self._encode(texts, declared.query_prompt, declared.query_length, self._for_queries)
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of passages, as `encode_queries`, with the passages' prompt and limit."""
@@ -143,10 +143,7 @@ class Encoder:
 
         On a CPU where OpenVINO runs the model, it encodes queries from now on, in float32.
         """
-        if self._quick is None and self._on_cpu():
-            # Where OpenVINO fails on this machine, queries go through NumPy, as without it.
-            with self._loading, suppress(RuntimeError):
-                self._quick = quick(self._declared, self._files)
+        self._quicken()
         self.encode_queries(["a"])
 
     def token_spans(self, text: str) -> NDArray[np.int64]:
@@ -264,6 +261,20 @@ class Encoder:
         backends = [self._engine] if self._engine else self._exact(tokens)
         self._used.update(map(engine_name, backends))
         return backends
+
+    def _quicken(self) -> None:
+        """Let OpenVINO encode queries, on a CPU where it runs the model."""
+        with self._loading:
+            if self._quick is None and self._on_cpu():
+                # Where it fails on this machine, they go through NumPy or torch, as without it.
+                with suppress(RuntimeError):
+                    self._quick = quick(self._declared, self._files)
+
+    def _for_queries(self, tokens: int) -> list[Backend]:
+        """As `_exact`; many queries do not wait for torch where OpenVINO is sooner ready."""
+        if tokens > NumpyBert.most_tokens and self._torch is None:
+            self._quicken()
+        return self._exact(tokens)
 
     def _on_cpu(self) -> bool:
         return self._device == "cpu" or (self._device is None and not may_have_gpu())

@@ -151,6 +151,18 @@ def test_a_warm_encoder_gives_the_vectors_of_a_cold_one() -> None:
     assert warm.fingerprint == cold.fingerprint
 
 
+def test_many_queries_do_not_wait_for_torch() -> None:
+    encoder, one_by_one = Encoder.load(), Encoder.load()
+    texts = SENTENCES * (1 + 2048 // len(SENTENCES))
+    found = encoder.encode_queries(texts)
+    assert isinstance(encoder._quick, OpenvinoBert)
+    assert encoder._torch is None
+    expected = np.concatenate([one_by_one.encode_queries([text]) for text in SENTENCES])
+    assert one_by_one._quick is None
+    assert (found[: len(SENTENCES)] * expected).sum(axis=1).min() >= PROMISED["float32"]
+    np.testing.assert_allclose(found[-len(SENTENCES) :], found[: len(SENTENCES)], atol=1e-5)
+
+
 def test_warm_without_an_openvino_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(*_: object) -> None:
         raise RuntimeError("the plugin CPU cannot be loaded")
