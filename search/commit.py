@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..index.once import once
 from ..index.store.snapshot import Snapshot
-from ..index.types import Filter
 from .times import Times
 
 if TYPE_CHECKING:
@@ -26,12 +25,14 @@ class Commit:
         self,
         snapshot: Snapshot,
         segments: Callable[[], Sequence[Segment]],
-        condition: Filter | None,
+        matching: Callable[[], Ids] | None,
         vectors: Sequence[Vectors],
         times: Times,
         kept: Kept | None = None,
     ) -> None:
-        """`segments` opens them; `vectors` [n, d] are of the queries without marks of their own.
+        """`segments` opens them, `matching` is asked what the filter lets through, if there is one.
+
+        `vectors` [n, d] are of the queries without marks of their own.
 
         `kept` keeps what terms give to passages from one query to the next.
         """
@@ -39,7 +40,7 @@ class Commit:
         self.times = times
         self.kept = kept
         self._open = segments
-        self._condition = condition
+        self._matching = matching
         self._vectors = vectors
         self._asked: tuple[int, int] | None = None
         self._found: list[list[tuple[int, float]]] = []
@@ -79,7 +80,7 @@ class Commit:
     @once
     def allowed(self) -> Ids | None:
         """Ids of the passages that the filter lets through, ascending; None where there is none."""
-        if self._condition is None:
+        if self._matching is None:
             return None
         with self.times.stage("filter"):
-            return self.snapshot.matching(self._condition)
+            return self._matching()

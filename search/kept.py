@@ -1,22 +1,30 @@
-"""What terms give to the passages that have them, kept from query to query of one commit."""
+"""What one query needed, kept for the next: what terms give, and what filters let through."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..index.store.snapshot import Snapshot
+from ..index.types import Filter
 
 # 12 bytes for each posting: 100,000 passages of 110 terms have 7 million in all.
 MOST_BYTES = 96_000_000
+# 8 bytes for each passage that a filter lets through.
+MOST_FILTER_BYTES = 32_000_000
+BARE_BYTES = 500  # of one that lets nothing through
 # The scores of all ids are added up in one array.
 MOST_IDS = 4_000_000
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+Ids: TypeAlias = NDArray[np.int64]
 # A term, and whether it counts in title, heading and text alone.
 Key = tuple[str, bool]
 
@@ -33,16 +41,77 @@ class Given(NamedTuple):
         return self.ids.nbytes + self.scores.nbytes
 
 
-class Kept:
-    """What the terms give that were asked for last, in one commit. Threads may share it."""
+class _Newest(Generic[K, V]):
+    """What was asked for last, in one commit, up to so many bytes. Threads may share it."""
+
+    def __init__(self, most_bytes: int, size: Callable[[K, V], int]) -> None:
+        self._most_bytes = most_bytes
+        self._size = size
+        self._lock = threading.Lock()
+        self._commit: tuple[object, ...] = ()
+        self._kept: OrderedDict[K, V] = OrderedDict()
+        self._bytes = 0
+
+    def _of(
+        self, snapshot: Snapshot, keys: Sequence[K], read: Callable[[list[K]], list[V]]
+    ) -> list[V]:
+        """What stands under these keys; `read` gives it of those that are not kept."""
+        # What no two commits share, be they of two indexes that came to stand at one path.
+        commit = (snapshot.generation, *(row.name for row in snapshot.segments))
+        found: dict[K, V] = {}
+        with self._lock:
+            if self._commit != commit:
+                # A thread that still reads an older commit throws away what is kept: it is rare.
+                self._commit, self._bytes = commit, 0
+                self._kept.clear()
+            for key in keys:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    found[key] = self._kept[key]
+        missing = [key for key in keys if key not in found]
+        if missing:
+            read_now = dict(zip(missing, read(missing), strict=True))
+            found |= read_now
+            with self._lock:
+                if self._commit == commit:
+                    self._keep(read_now)
+        return [found[key] for key in keys]
+
+    def _keep(self, values: dict[K, V]) -> None:
+        for key, value in values.items():
+            if key not in self._kept:
+                self._kept[key] = value
+                self._bytes += self._size(key, value)
+        while self._bytes > self._most_bytes:
+            self._bytes -= self._size(*self._kept.popitem(last=False))
+
+
+class KeptFilters(_Newest[str, Ids]):
+    """The ids of the passages that the last filters let through."""
+
+    def __init__(self, most_bytes: int = MOST_FILTER_BYTES) -> None:
+        """Nothing is kept yet."""
+        super().__init__(most_bytes, lambda key, ids: BARE_BYTES + len(key) + ids.nbytes)
+
+    def matching(self, snapshot: Snapshot, condition: Filter) -> Ids:
+        """As `Snapshot.matching`, which is asked once for each filter; not to be written to."""
+
+        def read(_: list[str]) -> list[Ids]:
+            found = snapshot.matching(condition)
+            found.flags.writeable = False
+            return [found]
+
+        # Not the filter itself: 1, 1.0 and True are equal, and pass different documents.
+        [allowed] = self._of(snapshot, [repr(condition)], read)
+        return allowed
+
+
+class Kept(_Newest[Key, Given]):
+    """What the terms give that were asked for last."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         """Nothing is kept yet."""
-        self._most_bytes = most_bytes
-        self._lock = threading.Lock()
-        self._commit: tuple[object, ...] = ()
-        self._kept: OrderedDict[Key, Given] = OrderedDict()
-        self._bytes = 0
+        super().__init__(most_bytes, lambda _, given: given.bytes)
 
     def sum(
         self,
@@ -62,38 +131,3 @@ class Kept:
         for ids, scores in self._of(snapshot, terms, read):
             total[ids] += scores
         return total
-
-    def _of(
-        self,
-        snapshot: Snapshot,
-        terms: Sequence[Key],
-        read: Callable[[list[Key]], list[Given]],
-    ) -> list[Given]:
-        # What no two commits share, be they of two indexes that came to stand at one path.
-        commit = (snapshot.generation, *(row.name for row in snapshot.segments))
-        found: dict[Key, Given] = {}
-        with self._lock:
-            if self._commit != commit:
-                # A thread that still reads an older commit throws away what is kept: it is rare.
-                self._commit, self._bytes = commit, 0
-                self._kept.clear()
-            for term in terms:
-                if term in self._kept:
-                    self._kept.move_to_end(term)
-                    found[term] = self._kept[term]
-        missing = [term for term in terms if term not in found]
-        if missing:
-            read_now = dict(zip(missing, read(missing), strict=True))
-            found |= read_now
-            with self._lock:
-                if self._commit == commit:
-                    self._keep(read_now)
-        return [found[term] for term in terms]
-
-    def _keep(self, given: dict[Key, Given]) -> None:
-        for term, one in given.items():
-            if term not in self._kept:
-                self._kept[term] = one
-                self._bytes += one.bytes
-        while self._bytes > self._most_bytes:
-            self._bytes -= self._kept.popitem(last=False)[1].bytes

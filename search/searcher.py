@@ -27,8 +27,8 @@ from .times import Times
 if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
-    from .dense import Vectors
-    from .kept import Kept
+    from .dense import Ids, Vectors
+    from .kept import Kept, KeptFilters
     from .rerank import PairScorer, Remembered
 
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Searcher:
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
         self._kept: Kept | None = None
+        self._filters: KeptFilters | None = None
         self._loading = threading.Lock()
         self._closed = False
 
@@ -117,7 +118,7 @@ class Searcher:
             self._given = self._encoder = None
             self._segments = {}
             self._rerankers = {}
-            self._kept = None
+            self._kept = self._filters = None
 
     def __enter__(self) -> Searcher:
         """Nothing more: the index is open."""
@@ -245,7 +246,7 @@ class Searcher:
             _document(snapshot, document)
             passages = snapshot.passage_ids(document)
             segments, excluded = self._opened(snapshot), snapshot.tombstones()
-            allowed = None if condition is None else snapshot.matching(condition)
+            allowed = None if condition is None else self._matching(snapshot, condition)
             score = scale("dense", snapshot.calibration)
 
             def rank(depth: int) -> list[Ranked]:
@@ -345,7 +346,12 @@ class Searcher:
             together = [vectors[place] for place in bare] if encoder else []
             rows = {place: row for row, place in enumerate(bare)} if encoder else {}
             commit = Commit(
-                snapshot, lambda: self._opened(snapshot), condition, together, times, self._kept
+                snapshot,
+                lambda: self._opened(snapshot),
+                None if condition is None else lambda: self._matching(snapshot, condition),
+                together,
+                times,
+                self._kept,
             )
             return [
                 work(Ranking(commit, query, vectors[place], mode, rows.get(place)), encoder)
@@ -443,6 +449,14 @@ class Searcher:
                 }
                 self._segments = known
         return [known[row.name] for row in rows]
+
+    def _matching(self, snapshot: Snapshot, condition: Filter) -> Ids:
+        """What a filter lets through; that of the last ones is kept for the next query."""
+        if self._filters is None:
+            from .kept import KeptFilters
+
+            self._filters = KeptFilters()
+        return self._filters.matching(snapshot, condition)
 
     def _check_open(self) -> None:
         if self._closed:

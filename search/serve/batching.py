@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-# Of so many bytes, texts have some 2,000 tokens in any language that the tokenizers know: what the
-# encoder takes through NumPy. More would go to the engine for many passages, whose vectors may be
-# rounded, and a query's snippets would depend on who else asks.
-TOGETHER_BYTES = 6_000
+# Of so many bytes, queries have 100 to 200 tokens. More at once take as long as one after another,
+# those who asked first wait longer, and the memory of the largest batch is never given back. In any
+# language they are few enough not to go to the engine for many passages, whose vectors may be
+# rounded: a query's snippets would depend on who else asks.
+TOGETHER_BYTES = 600
 # The special tokens of a text, as bytes of it.
 SPECIAL_BYTES = 6
 

@@ -10,8 +10,9 @@ import pytest
 from clsearch.index.index import Index
 from clsearch.index.store.postings import Block
 from clsearch.index.store.snapshot import Snapshot
-from clsearch.search import Searcher, kept
-from clsearch.search.kept import Kept
+from clsearch.index.types import Filter
+from clsearch.search import Searcher, filters, kept
+from clsearch.search.kept import BARE_BYTES, Kept, KeptFilters
 from clsearch.search.lexical import Lexical
 from clsearch.search.query import parse
 
@@ -137,3 +138,58 @@ def test_a_warm_searcher_answers_as_a_cold_one(index: Path, encoder: Any) -> Non
             for text in ("stonea jade", "stoneg stonef"):
                 found = warm.search(text, 4, mode, where="path like '%1%'")
                 assert found == cold.search(text, 4, mode, where="path like '%1%'")
+
+
+def test_a_filter_is_read_once_in_a_commit(
+    index: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And anew after each: what it lets through may be another."""
+    asked: list[str] = []
+    read = Snapshot.matching
+
+    def counted(self: Snapshot, condition: Filter) -> Any:
+        asked.append(condition.sql)
+        return read(self, condition)
+
+    monkeypatch.setattr(Snapshot, "matching", counted)
+    searcher = Searcher.open(index, encoder)
+    only = "path like 'new%'"
+    for mode in ("lexical", "hybrid", "dense"):
+        assert len(searcher.search("rock", 20, mode, where=only)) == 6
+    searcher.similar("1", where=only)
+    assert len(asked) == 1
+    assert len(searcher.search("rock", 60, where="path like '%'")) == 40
+    with Index.open(index, encoder=encoder) as opened:
+        opened.remove(["new 1"])
+        opened.add([{"id": "new 9", "text": "rock red"}, {"id": "new 10", "text": "blue rock"}])
+    assert len(searcher.search("rock", 20, where=only)) == 7
+    assert len(asked) == 3
+
+
+def test_filters_that_are_equal_and_not_the_same(make_index: Make, encoder: Any) -> None:
+    """In Python, 1 is True; not so in a document."""
+    path = make_index({})
+    with Index.open(path, encoder=encoder) as opened:
+        opened.add(
+            {"id": str(number), "text": "jade", "metadata": {"n": value}}
+            for number, value in enumerate([1, True])
+        )
+    searcher = Searcher.open(path, encoder)
+    for where, expected in (("n = 1", ["0"]), ("n = true", ["1"]), ("n = 1", ["0"])):
+        assert [hit.document for hit in searcher.search("jade", where=where)] == expected
+
+
+def test_what_filters_let_through_is_bounded(index: Path) -> None:
+    with Snapshot.open(index) as snapshot:
+        every, none = filters.parse("path like '%'"), filters.parse("path = 'no such'")
+        found = KeptFilters()
+        allowed = found.matching(snapshot, every)
+        np.testing.assert_array_equal(allowed, snapshot.matching(every))
+        with pytest.raises(ValueError, match="read-only"):
+            allowed[0] = 7
+        assert found._bytes == BARE_BYTES + len(repr(every)) + allowed.nbytes
+        small = KeptFilters(most_bytes=found._bytes)
+        small.matching(snapshot, every)
+        small.matching(snapshot, none)
+        assert list(small._kept) == [repr(none)]
+        assert small._bytes == BARE_BYTES + len(repr(none))
