@@ -271,15 +271,17 @@ def compounds(text: str, among: Among | None = None) -> Iterator[Term]:
     ['wifi', '=cve-2021-44228', 'getusernam', '=getusernames', '=c++']
     """
     pattern = (_spaced(text) or _patterns()).joined
-    wanted = among.compounds[text] if among is not None else None
     # Most texts have none, and their words are soon looked through.
-    if not (any(map(_compound, {*pattern.findall(text)})) if wanted is None else wanted):
+    if among is not None:
+        wanted = among.compounds[text]
+    else:
+        wanted = frozenset(filter(_compound, {*pattern.findall(text)}))
+    if not wanted:
         return
     for found in pattern.finditer(text):
-        if wanted is not None and found[0] not in wanted:
-            continue
-        for term in _compound(found[0]):
-            yield Term(term, *found.span())
+        if found[0] in wanted:
+            for term in _compound(found[0]):
+                yield Term(term, *found.span())
 
 
 def fold(word: str) -> str:
