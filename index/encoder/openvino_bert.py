@@ -84,7 +84,7 @@ class OpenvinoBert:
             precision == "int8" and "bfloat16" in native_precisions()
         )
         compiled = _core().compile_model(
-            build(config, weights, ranges if precision == "int8" else None, one_token),
+            build(config, weights, ranges if precision == "int8" else None, one_token, lossy),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "bf16" if lossy else "f32",

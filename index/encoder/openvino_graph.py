@@ -6,7 +6,7 @@ resolution from all the others, what a product takes is divided by a number for 
 its weights are multiplied by it (SmoothQuant, Xiao et al., 2023).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -27,17 +27,28 @@ Ranges = Mapping[str, Vectors]
 _MIGRATED = 0.7
 # Added to the scores of padding before softmax: e^-10000 is 0, in bfloat16 as well.
 _HIDE = 1e4
+# The largest score whose power, for each token of a text, and their sum are numbers of bfloat16;
+# and what is divided by where all powers are 0.
+_LARGEST, _LEAST = 75.0, 1e-30
+
+# Query, key and value, [b, heads, t, d / heads] each -> what attention gives, of the query's shape.
+_Attention = Callable[[Any, Any, Any], Any]
 
 
 def build(
-    config: Mapping[str, Json], weights: Weights, ranges: Ranges | None, one_token: bool
+    config: Mapping[str, Json],
+    weights: Weights,
+    ranges: Ranges | None,
+    one_token: bool,
+    lossy: bool = False,
 ) -> Any:
     """ids, types, mask [b, t] and places [b, 1] -> the last hidden state, [b, t, d].
 
     With `one_token`, only that of each text's token at `places`, [b, 1, d]: the last layer computes
-    query, attention and what follows for it alone. With `ranges`, products are in int8.
+    query, attention and what follows for it alone. With `ranges`, products are in int8; `lossy` is
+    for a model that is compiled for bfloat16.
     """
-    graph = _Graph(config, weights, ranges)
+    graph = _Graph(config, weights, ranges, lossy)
     return graph.model(graph.layers(one_token))
 
 
@@ -70,8 +81,14 @@ def word_rows(weights: Weights) -> int:
 class _Graph:
     """`taken` collects, by its name, what each product that may be quantised takes."""
 
-    def __init__(self, config: Mapping[str, Json], weights: Weights, ranges: Ranges | None) -> None:
-        self._weights, self._ranges = weights, ranges
+    def __init__(
+        self,
+        config: Mapping[str, Json],
+        weights: Weights,
+        ranges: Ranges | None,
+        lossy: bool = False,
+    ) -> None:
+        self._weights, self._ranges, self._lossy = weights, ranges, lossy
         self._prefix = prefix_in(BERT, weights)
         heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
         size, epsilon = config["hidden_size"], config.get("layer_norm_eps", 1e-12)
@@ -94,11 +111,35 @@ class _Graph:
 
     def layers(self, one_token: bool) -> Any:
         hidden = self._embed()
+        attend = self._by_exponents() if self._lossy else self._by_softmax()
+        for layer in range(self._layers):
+            hidden = self._layer(layer, hidden, attend, one_token and layer == self._layers - 1)
+        return hidden
+
+    def _by_softmax(self) -> _Attention:
+        """Attention as OpenVINO has it."""
         hide = op.multiply(op.subtract(self._mask, _floats(1)), _floats(_HIDE))
         hide = op.unsqueeze(hide, _whole(1, 2))
-        for layer in range(self._layers):
-            hidden = self._layer(layer, hidden, hide, one_token and layer == self._layers - 1)
-        return hidden
+        return lambda *projected: op.scaled_dot_product_attention(*projected, hide)
+
+    def _by_exponents(self) -> _Attention:
+        """The same with fewer passes over the scores, [b, heads, t, t], which no cache holds.
+
+        Their maximum is not taken off: within what e to their power can be they need not come
+        nearer to 0. The division is of what attention gives, and padding is hidden in the values.
+        """
+        shown = op.unsqueeze(self._mask, _whole(1, 3))
+        scale = _floats((self._size // self._heads) ** -0.5)
+
+        def attend(query: Any, key: Any, value: Any) -> Any:
+            scores = op.multiply(op.matmul(query, key, False, True), scale)
+            powers = op.exp(op.minimum(scores, _floats(_LARGEST)))
+            summed = op.matmul(powers, op.multiply(value, shown), False, False)
+            return op.divide(
+                summed, op.maximum(op.matmul(powers, shown, False, False), _floats(_LEAST))
+            )
+
+        return attend
 
     def _embed(self) -> Any:
         words = op.gather(self._table("word_embeddings"), self._ids, _whole(0))
@@ -108,7 +149,7 @@ class _Graph:
         summed = op.add(op.add(words, types), op.unsqueeze(places, _whole(0)))
         return self._norm("embeddings.LayerNorm", summed)
 
-    def _layer(self, number: int, hidden: Any, hide: Any, one_token: bool) -> Any:
+    def _layer(self, number: int, hidden: Any, attend: _Attention, one_token: bool) -> Any:
         layer = f"encoder.layer.{number}."
         projections = [f"{layer}attention.self.{name}" for name in ("query", "key", "value")]
         taken, quantised = self._take(projections, hidden)
@@ -122,8 +163,7 @@ class _Graph:
                 projections, (asking, taken, taken), (None, None, mixing), strict=True
             )
         )
-        mixed = op.scaled_dot_product_attention(query, key, value, hide)
-        mixed = op.transpose(mixed, _whole(0, 2, 1, 3))
+        mixed = op.transpose(attend(query, key, value), _whole(0, 2, 1, 3))
         mixed = op.reshape(mixed, _whole(0, 0, self._size), True)
         attended = self._linear(f"{layer}attention.output.dense", mixed, divided=True)
         hidden = self._norm(f"{layer}attention.output.LayerNorm", op.add(attended, hidden))

@@ -12,11 +12,14 @@ from clsearch.index.encoder import Encoder
 from clsearch.index.encoder.batches import Batch, batches
 from clsearch.index.encoder.choice import PROMISED
 from clsearch.index.encoder.declaration import read_declaration
-from clsearch.index.encoder.openvino_bert import OpenvinoBert, native_precisions
+from clsearch.index.encoder.openvino_bert import OpenvinoBert, _inputs, native_precisions
+from clsearch.index.encoder.openvino_graph import build
 from clsearch.index.encoder.pipeline import Precision
 from clsearch.index.encoder.pooling import pooling_weights
+from clsearch.index.encoder.quiet_openvino import openvino
 from clsearch.index.encoder.tokenizer import Tokenizer
 from clsearch.index.encoder.torch_backend import TorchTransformer
+from clsearch.index.encoder.weights import Weights
 from clsearch.index.errors import ModelError
 
 NewModel = Callable[..., Path]
@@ -85,6 +88,33 @@ def test_weights_saved_with_a_head(new_model: NewModel, texts: list[str]) -> Non
     tensors = {f"bert.{name}": tensor for name, tensor in load_file(file).items()}
     save_file(tensors, file, metadata={"format": "pt"})
     assert_equal_in_both(folder, texts)
+
+
+@pytest.mark.parametrize("times", [1, 3000, -3000])
+def test_attention_by_exponents_is_that_by_softmax(
+    times: int, new_model: NewModel, texts: list[str]
+) -> None:
+    """In float32; and with scores beyond what e to their power can be, at least numbers."""
+    folder = new_model("bert")
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    for name in tensors:
+        if "attention.self.query" in name:
+            tensors[name] *= times
+    save_file(tensors, file, metadata={"format": "pt"})
+    config, weights = read_declaration(folder).config, Weights(file)
+    for batch in all_batches(folder, texts):
+        exact, found = (
+            openvino.Core().compile_model(
+                build(config, weights, None, one_token=False, lossy=lossy),
+                "CPU",
+                {"INFERENCE_PRECISION_HINT": "f32"},
+            )(_inputs(batch, np.zeros(len(batch.order), np.int64)))[0][:, : batch.ids.shape[1]]
+            for lossy in (False, True)
+        )
+        assert np.isfinite(found).all()
+        if times == 1:
+            np.testing.assert_allclose(found[batch.mask], exact[batch.mask], rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "lasttoken", "cls+max+weightedmean"])
