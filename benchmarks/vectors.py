@@ -97,14 +97,15 @@ def prepare(index: Path, queries: Path, folder: Path, sizes: list[int]) -> None:
         texts = [json.loads(line)["text"] for line in lines]
         asked = Encoder.load(model).encode_queries(texts)
         rng = np.random.default_rng(0)
-        count = max(sizes)
         # Written as they come: ten million are more than most machines' memory.
-        shape = (count + ASKED, real.shape[1])
-        made = np.lib.format.open_memmap(base, "w+", np.float32, shape)
+        unfinished = base.with_suffix(".part")
+        shape = (max(sizes) + ASKED, real.shape[1])
+        made = np.lib.format.open_memmap(unfinished, "w+", np.float32, shape)
         start = 0
         for part in enlarged(real, len(made)):
             made[start : start + len(part)] = part
             start += len(part)
+        unfinished.rename(base)
         np.save(folder / "questions.npy", np.concatenate([asked[:ASKED], made[-ASKED:]]))
         some, n = real[rng.permutation(len(real))[:1000]], len(real)
         print(f"{n} real vectors: next neighbours at {spread(real, some, 1)}")

@@ -118,11 +118,9 @@ class Among:
 
     def __init__(self, terms: Collection[str], texts: Collection[str]) -> None:
         """Of terms as `words` and `compounds` give them."""
-        spaced = {text: _spaced(text) for text in texts}
-        runs = {text: of.word.findall(text) for text, of in spaced.items() if of}
-        joined = {text: (of or _patterns()).joined.findall(text) for text, of in spaced.items()}
+        runs = {text: of.word.findall(text) for text in texts if (of := _spaced(text))}
         self.words = _giving(terms, runs, _terms_of)
-        self.compounds = _giving(terms, joined, _compound)
+        self.compounds = _giving(terms, {text: _joined_in(text) for text in texts}, _compound)
 
 
 def _giving(
@@ -153,12 +151,11 @@ def words(text: str, trailing: bool = True, among: Among | None = None) -> Itera
     >>> [term.text for term in words("東京都 fp16")]
     ['東京', '京都', '都', 'fp16']
     """
-    spaced = _spaced(text)
-    if spaced and among is not None:
+    if among is not None and text in among.words:
         for run, start in _places(text, among.words[text]):
             yield from _terms_at(text, run, start)
         return
-    for found in (spaced or _patterns()).word.finditer(text):
+    for found in (_spaced(text) or _patterns()).word.finditer(text):
         if found.lastgroup:
             yield from _pairs(text, found.start(), found.end(), trailing)
         else:
@@ -202,8 +199,7 @@ def terms(text: str) -> str:
 
 def whole_terms(text: str) -> str:
     """The terms of `compounds`, parted by spaces."""
-    pattern = (_spaced(text) or _patterns()).joined
-    return " ".join(chain.from_iterable(map(_compound, pattern.findall(text))))
+    return " ".join(chain.from_iterable(map(_compound, _joined_in(text))))
 
 
 def asked(text: str) -> list[str]:
@@ -251,6 +247,12 @@ def _spaced(text: str) -> _Spaced | None:
     return None if _BEYOND.search(text) else _ALPHABETS
 
 
+def _joined_in(text: str) -> list[str]:
+    """What stands in one in a text, joined or not."""
+    found: list[str] = (_spaced(text) or _patterns()).joined.findall(text)
+    return found
+
+
 def _as_asked(term: str) -> str:
     """A lone character of a script without spaces is the beginning of what it may stand in."""
     alone = not term.isascii() and _patterns().single.fullmatch(term)
@@ -270,15 +272,14 @@ def compounds(text: str, among: Among | None = None) -> Iterator[Term]:
     >>> [term.text for term in compounds("Wi-Fi of CVE-2021-44228, getUserNames in C++")]
     ['wifi', '=cve-2021-44228', 'getusernam', '=getusernames', '=c++']
     """
-    pattern = (_spaced(text) or _patterns()).joined
     # Most texts have none, and their words are soon looked through.
-    if among is not None:
-        wanted = among.compounds[text]
+    if among is None:
+        wanted = frozenset(filter(_compound, _joined_in(text)))
     else:
-        wanted = frozenset(filter(_compound, {*pattern.findall(text)}))
+        wanted = among.compounds[text]
     if not wanted:
         return
-    for found in pattern.finditer(text):
+    for found in (_spaced(text) or _patterns()).joined.finditer(text):
         if found[0] in wanted:
             for term in _compound(found[0]):
                 yield Term(term, *found.span())

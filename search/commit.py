@@ -12,7 +12,7 @@ from .times import Times
 if TYPE_CHECKING:
     from ..index.vectors import Segment
     from .dense import Ids, Vectors
-    from .kept import Kept
+    from .kept import KeptTerms
 
 # So many vectors go through the segments at once.
 TOGETHER = 64
@@ -28,13 +28,12 @@ class Commit:
         matching: Callable[[], Ids] | None,
         vectors: Sequence[Vectors],
         times: Times,
-        kept: Kept | None = None,
+        kept: KeptTerms | None = None,
     ) -> None:
-        """`segments` opens them, `matching` is asked what the filter lets through, if there is one.
+        """`segments` opens them; `matching` gives the ids that the filter lets through, if any.
 
-        `vectors` [n, d] are of the queries without marks of their own.
-
-        `kept` keeps what terms give to passages from one query to the next.
+        `vectors` [n, d] are of the queries without marks of their own. `kept` keeps what terms give
+        to passages from one query to the next.
         """
         self.snapshot = snapshot
         self.times = times

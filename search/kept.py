@@ -106,7 +106,7 @@ class KeptFilters(_Newest[str, Ids]):
         return allowed
 
 
-class Kept(_Newest[Key, Given]):
+class KeptTerms(_Newest[Key, Given]):
     """What the terms give that were asked for last."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

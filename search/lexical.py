@@ -15,7 +15,7 @@ from ..index.once import once
 from ..index.store.fulltext import expected_bm25
 from ..index.store.postings import Block
 from ..index.store.snapshot import Snapshot
-from .kept import Given, Kept, Key
+from .kept import Given, KeptTerms, Key
 from .query import Query
 
 Ids = NDArray[np.int64]
@@ -27,7 +27,7 @@ K1, B = 1.2, 0.75  # those of FTS5
 class Lexical:
     """The terms of one query, weighed by how rare they are in one commit of an index."""
 
-    def __init__(self, snapshot: Snapshot, query: Query, kept: Kept | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, query: Query, kept: KeptTerms | None = None) -> None:
         """Look up how many passages have each of the query's terms.
 
         `kept` keeps what terms give to passages, where many queries are to come.

@@ -52,13 +52,13 @@ class Likeness:
 
         from ..index.encoder.blas import one_thread
 
-        sizes = found.sizes[asked:]
-        some = sizes > 0
+        said = found.sizes[asked:]
+        some = said > 0
         nearest = np.zeros((len(sentences), tokens), np.float32)
         if some.any():
             with one_thread():
                 cosines = found.vectors @ found.vectors[found.places[:tokens]].T
-            starts = (np.cumsum(sizes) - sizes)[some]
+            starts = (np.cumsum(said) - said)[some]
             nearest[some] = np.maximum.reduceat(cosines[found.places[tokens:]], starts)
         near = np.square(np.maximum(nearest, 0))
         sizes = found.sizes[:asked]

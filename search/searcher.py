@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..index.encoder import CrossEncoder
     from ..index.vectors import Segment
     from .dense import Ids, Vectors
-    from .kept import Kept, KeptFilters
+    from .kept import KeptFilters, KeptTerms
     from .rerank import PairScorer, Remembered
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Searcher:
         self._encoder: QueryEncoder | None = None
         self._segments: dict[str, Segment] = {}
         self._rerankers: dict[str, CrossEncoder] = {}
-        self._kept: Kept | None = None
+        self._kept: KeptTerms | None = None
         self._filters: KeptFilters | None = None
         self._loading = threading.Lock()
         self._closed = False
@@ -103,9 +103,9 @@ class Searcher:
             encoder.warm()
         self._read(self._opened)
         if self._kept is None:
-            from .kept import Kept
+            from .kept import KeptTerms
 
-            self._kept = Kept()
+            self._kept = KeptTerms()
 
     def close(self) -> None:
         """Let go of segments and models.

@@ -1,6 +1,7 @@
 """How FastAPI answers what went wrong in a route: as everything else here does."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +20,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute] = ()) -> None:
     Of `routes` it is told what may be done at a path: FastAPI names the methods of one of them.
     """
     app.add_exception_handler(ClsearchError, _failed)
-    app.add_exception_handler(HTTPException, _refused_at(routes))
+    app.add_exception_handler(HTTPException, partial(_refused, routes))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -36,23 +37,25 @@ async def _unexpected(_: Request, error: Exception) -> Response:
     return _response(problem_of(error))
 
 
-def _refused_at(routes: Sequence[BaseRoute]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
-        response = _response(Problem(error.status_code, str(error.detail), code))
-        response.headers.update(error.headers or {})
-        methods = {
-            method
-            for route in routes
-            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
-            for method in route.methods or ()
-        }
-        if error.status_code == 405 and methods:
-            response.headers["allow"] = ", ".join(sorted(methods))
-        return response
+async def _refused(routes: Sequence[BaseRoute], request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "no_such_path", 405: "no_such_method"}.get(error.status_code, "refused")
+    response = _response(Problem(error.status_code, str(error.detail), code))
+    response.headers.update(error.headers or {})
+    methods = _methods(routes, request) if error.status_code == 405 else None
+    if methods:
+        response.headers["allow"] = ", ".join(sorted(methods))
+    return response
 
-    return refused
+
+def _methods(routes: Sequence[BaseRoute], request: Request) -> set[str]:
+    """What may be done at the path of a request."""
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

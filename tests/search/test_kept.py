@@ -12,7 +12,7 @@ from clsearch.index.store.postings import Block
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Filter
 from clsearch.search import Searcher, filters, kept
-from clsearch.search.kept import BARE_BYTES, Kept, KeptFilters
+from clsearch.search.kept import BARE_BYTES, KeptFilters, KeptTerms
 from clsearch.search.lexical import Lexical
 from clsearch.search.query import parse
 
@@ -54,7 +54,7 @@ QUERIES = (
 @pytest.mark.parametrize("k", [1, 3, 100])
 def test_the_ranking_is_the_same(index: Path, k: int) -> None:
     """Ids and scores, the first time and from what is kept, with a filter and without."""
-    terms = Kept()
+    terms = KeptTerms()
     with Snapshot.open(index) as snapshot:
         for _ in range(2):
             for query in map(parse, QUERIES):
@@ -76,7 +76,7 @@ def test_they_are_read_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         return read(self, terms)
 
     monkeypatch.setattr(Snapshot, "postings", counted)
-    terms = Kept()
+    terms = KeptTerms()
     with Snapshot.open(index) as snapshot:
         for text in ("stonea stoneb", "stoneb stonea", "stoneb stonec"):
             assert Lexical(snapshot, parse(text), terms).search(3)
@@ -85,7 +85,7 @@ def test_they_are_read_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_commit_has_its_own(index: Path, encoder: Any) -> None:
     """After a commit, what was kept is neither found nor missed; an older reader sees the old."""
-    terms, query = Kept(), parse("jade")
+    terms, query = KeptTerms(), parse("jade")
     old = Snapshot.open(index)
     before = Lexical(old, query, terms).search(3)
     with Snapshot.open(index) as snapshot:
@@ -105,24 +105,24 @@ def test_memory_is_bounded(index: Path) -> None:
     """What was asked for longest ago goes first; what is too large alone is not kept at all."""
     with Snapshot.open(index) as snapshot:
 
-        def ask(terms: Kept, name: str) -> int:
+        def ask(terms: KeptTerms, name: str) -> int:
             Lexical(snapshot, parse(f"stone{name}"), terms).search(1)
             return terms._bytes
 
-        sizes = {name: ask(Kept(), name) for name in "abc"}
-        terms = Kept(most_bytes=sizes["a"] + sizes["c"])
+        sizes = {name: ask(KeptTerms(), name) for name in "abc"}
+        terms = KeptTerms(most_bytes=sizes["a"] + sizes["c"])
         for name in "abac":
             ask(terms, name)
         assert [term for term, _ in terms._kept] == ["stonea", "stonec"]
         assert terms._bytes == sizes["a"] + sizes["c"]
-        small = Kept(most_bytes=sizes["a"] - 1)
+        small = KeptTerms(most_bytes=sizes["a"] - 1)
         assert ask(small, "a") == 0
 
 
 def test_an_index_of_very_many_ids(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is searched without: all its scores would be added up in one array."""
     monkeypatch.setattr(kept, "MOST_IDS", 40)
-    terms = Kept()
+    terms = KeptTerms()
     with Snapshot.open(index) as snapshot:
         expected = Lexical(snapshot, parse("stonea jade")).search(9)
         assert Lexical(snapshot, parse("stonea jade"), terms).search(9) == expected
