@@ -1,6 +1,6 @@
 """Encoding on a GPU: documents per second beside sentence-transformers', and how near the limit.
 
-    python benchmarks/gpu.py [COLLECTION] [--device cuda:0] [--documents 20000]
+    python benchmarks/gpu.py [COLLECTION] [--device cuda:0] [--documents 100000]
 
 COLLECTION is a folder in BEIR's layout, whose documents (`title + " " + text`, again from the start
 where they are too few) are encoded, cut at the model's limit; without one, words of the sample
@@ -45,9 +45,11 @@ from clsearch import Encoder
 from clsearch.index.config import EMBEDDED_MODEL
 from clsearch.index.encoder.batches import Batch, Tokens, batches
 from clsearch.index.encoder.declaration import read_declaration
+from clsearch.index.encoder.encoder import CHUNK
 from clsearch.index.encoder.pipeline import Backend, spread
 from clsearch.index.encoder.pooling import pooling_weights
 from clsearch.index.encoder.tokenizer import Tokenizer
+from clsearch.index.encoder.tokenizer_pool import MOST
 from clsearch.index.encoder.torch_backend import TorchTransformer
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -107,10 +109,16 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(run: Callable[[], object], device: torch.device, rounds: int) -> float:
-    """The least of so many rounds, after one to warm up."""
+def seconds(
+    run: Callable[[], object],
+    device: torch.device,
+    rounds: int,
+    before: Callable[[], object] = lambda: None,
+) -> float:
+    """The least of so many rounds, after one to warm up; `before` comes before each."""
     times = []
     for _ in range(rounds + 1):
+        before()
         synchronize(device)
         started = time.perf_counter()
         run()
@@ -162,7 +170,7 @@ def forward(model: TorchTransformer, made: Sequence[Batch], device: torch.device
     synchronize(device)
 
 
-def print_machine(device: torch.device, texts: list[str], tokens: list[Tokens]) -> None:
+def print_machine(device: torch.device, texts: list[str], tokens: Tokens) -> None:
     name = platform.processor() or platform.machine()
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
@@ -170,61 +178,66 @@ def print_machine(device: torch.device, texts: list[str], tokens: list[Tokens]) 
         name += f", {torch.cuda.device_count()} in the machine"
     print(f"{device}: {name}; {os.cpu_count()} CPU cores")
     print(", ".join(f"{package} {version(package)}" for package in PACKAGES))
-    lengths = [len(text.ids) for text in tokens]
-    print(
-        f"{len(texts)} texts of {np.mean(lengths):.0f} tokens on average, cut at {max(lengths)}\n"
-    )
+    average, most = tokens.sizes.mean(), tokens.sizes.max()
+    print(f"{len(texts)} texts of {average:.0f} tokens on average, cut at {most}\n")
 
 
-def peers(device: str) -> Iterator[tuple[str, Encode]]:
-    """The encoders of the embedded model: the reference first, clsearch last."""
+def peers(device: str) -> Iterator[tuple[str, Encode, Callable[[], object]]]:
+    """Encoders of the embedded model and what comes before each: the reference first."""
     plain = SentenceTransformer(str(EMBEDDED_MODEL), device=device)
-    yield "sentence-transformers", lambda texts: np.asarray(plain.encode(list(texts)))
+    yield "sentence-transformers", lambda texts: np.asarray(plain.encode(list(texts))), lambda: None
     half = SentenceTransformer(
         str(EMBEDDED_MODEL), device=device, model_kwargs={"dtype": torch.bfloat16}
     )
     yield (
         "sentence-transformers bf16",
         lambda texts: half.encode(list(texts), convert_to_tensor=True).float().cpu().numpy(),
+        lambda: None,
     )
     # On a CPU, by torch: the path that a GPU takes.
-    yield "clsearch", as_new(Encoder.load(device=device, precision="float32"))
+    ours = {"clsearch": Encoder.load(device=device, precision="float32")}
     if device.startswith("cuda") and torch.cuda.device_count() > 1:
-        yield f"clsearch, {torch.cuda.device_count()} GPUs", as_new(Encoder.load())
+        ours[f"clsearch, {torch.cuda.device_count()} GPUs"] = Encoder.load()
+    for name, encoder in ours.items():
+        yield name, encoder.encode_passages, partial(forget, encoder)
 
 
-def as_new(encoder: Encoder) -> Encode:
-    """Encode texts as an encoder does that has not met their words."""
+def forget(encoder: Encoder) -> None:
+    """Leave an encoder as one that is ready and has not met the words of the texts."""
+    if encoder._tokenizer._words:
+        encoder._tokenizer._words.forget()
+    if encoder._tokenising:
+        encoder._tokenising.close()
+        encoder._tokenising = None
+        # Has its processes started again, each with a chunk to do.
+        encoder.encode_passages(["a"] * (CHUNK * MOST))
 
-    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        if encoder._tokenizer._words:
-            encoder._tokenizer._words.forget()
-        return encoder.encode_passages(texts)
 
-    return encode
-
-
-def compare(device: torch.device, texts: list[str], tokens: int, rounds: int) -> None:
-    """Print a line for each encoder of the embedded model."""
-    encoders = dict(peers(str(device)))
+def compare(device: torch.device, texts: list[str], tokens: Tokens, peer: int, rounds: int) -> None:
+    """Print a line for each encoder of the embedded model; the others are given `peer` texts."""
+    encoders = list(peers(str(device)))
     vectors: dict[str, NDArray[np.float32]] = {}
-    best: dict[str, float] = dict.fromkeys(encoders, np.inf)
-    for encode in encoders.values():
-        encode(texts[:2000])
-    for name, encode in itertools.chain.from_iterable([encoders.items()] * rounds):
+    best: dict[str, float] = {name: np.inf for name, *_ in encoders}
+    for name, encode, _ in encoders:
+        encode(texts if name.startswith("clsearch") else texts[:2000])
+    for name, encode, before in itertools.chain.from_iterable([encoders] * rounds):
+        count = len(texts) if name.startswith("clsearch") else peer
+        before()
         started = time.perf_counter()
-        vectors[name] = encode(texts)
-        best[name] = min(best[name], time.perf_counter() - started)
+        vectors[name] = encode(texts[:count])
+        best[name] = min(best[name], (time.perf_counter() - started) / count)
     exact, *_ = vectors.values()
     first, second, *_ = best.values()
+    each = len(tokens.ids) / len(texts)
     print(
         f"{'embedded model, text to vectors':<32}  documents/s   tokens/s  x fp32  x bf16  cosine"
     )
     for name, taken in best.items():
-        cosine = (vectors[name] * exact).sum(axis=1)
-        cosine /= np.linalg.norm(vectors[name], axis=1) * np.linalg.norm(exact, axis=1)
+        some = vectors[name][: len(exact)]
+        cosine = (some * exact).sum(axis=1)
+        cosine /= np.linalg.norm(some, axis=1) * np.linalg.norm(exact, axis=1)
         print(
-            f"{name:<32} {len(texts) / taken:>12,.1f} {tokens / taken:>10,.0f} "
+            f"{name:<32} {1 / taken:>12,.1f} {each / taken:>10,.0f} "
             f"{first / taken:>7.2f} {second / taken:>7.2f}  {cosine.min():.5f}"
         )
     print()
@@ -242,12 +255,12 @@ def utilisation(
         encoder = Encoder.load(str(folder), device=str(device), precision="float32")
         model = TorchTransformer(folder, str(device))
         tokens = tokenizer.encode(texts, declared.passage_length)
-        lengths = [len(text.ids) for text in tokens]
-        needed = operations(shape, lengths)
+        needed = operations(shape, tokens.sizes.tolist())
         dtype = getattr(torch, model.precision)
         before = ceiling(device, dtype, rounds)
-        encode = partial(as_new(encoder), texts)
-        times = {"text to vectors": seconds(encode, device, rounds)}
+        encode = partial(encoder.encode_passages, texts)
+        taken = seconds(encode, device, rounds, partial(forget, encoder))
+        times = {"text to vectors": taken}
         for limit in limits or [model.batch_tokens]:
             model.batch_tokens = limit
             made = list(batches(tokens, tokenizer.pad, limit))
@@ -257,17 +270,17 @@ def utilisation(
     print(f"{name} in {model.precision}: {most / 1e12:,.2f} TFLOP/s in a matrix product is 100%")
     for label, taken in times.items():
         print(
-            f"  {label:<36} {sum(lengths) / taken:>12,.0f} tokens/s "
+            f"  {label:<36} {len(tokens.ids) / taken:>12,.0f} tokens/s "
             f"{needed / taken / 1e12:>8.2f} TFLOP/s {needed / taken / most:>7.1%}"
         )
     print()
 
 
-def print_padding(tokens: list[Tokens], limits: list[int]) -> None:
+def print_padding(tokens: Tokens, limits: list[int]) -> None:
     places = {
         limit: sum(batch.mask.size for batch in batches(tokens, 0, limit)) for limit in limits
     }
-    real = sum(len(text.ids) for text in tokens)
+    real = len(tokens.ids)
     shares = ", ".join(f"{1 - real / size:.2%} at {limit}" for limit, size in places.items())
     print(f"padding in batches of so many tokens: {shares}; none of it is multiplied with weights")
 
@@ -276,7 +289,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("collection", type=Path, nargs="?")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--documents", type=int, default=20_000)
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--peer-documents", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--batch-tokens", type=int, nargs="+", metavar="N")
@@ -297,7 +311,8 @@ def main() -> None:
     declared = read_declaration(EMBEDDED_MODEL)
     tokens = Tokenizer(declared).encode(texts, declared.passage_length)
     print_machine(device, texts, tokens)
-    compare(device, texts, sum(len(text.ids) for text in tokens), arguments.rounds)
+    peer = min(arguments.documents, arguments.peer_documents)
+    compare(device, texts, tokens, peer, arguments.rounds)
     for name in arguments.shapes:
         utilisation(name, device, texts, limits, arguments.rounds)
     print_padding(tokens, limits or [2048])

@@ -42,8 +42,7 @@ def product_operations(_: list[int], left: list[int], right: list[int], **__: ob
 @pytest.mark.parametrize("name", ["22M", "110M"])
 def test_operations_are_those_that_torch_counts(name: str, gpu: ModuleType, tmp_path: Path) -> None:
     model = gpu.TorchTransformer(gpu.write_model(tmp_path / "model", gpu.SHAPES[name]), "cpu")
-    texts = [gpu.Tokens([101, 2000, 2001, 102], [0] * 4)] * 3
-    (batch,) = gpu.batches(texts, 0, 100)
+    (batch,) = gpu.batches(gpu.Tokens.of([[101, 2000, 2001, 102]] * 3), 0, 100)
     in_place = {torch.ops.aten.addmm_: product_operations}
     counter = FlopCounterMode(display=False, custom_mapping=in_place)
     with sdpa_kernel(SDPBackend.MATH), counter:

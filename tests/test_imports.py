@@ -104,7 +104,7 @@ def third_party() -> dict[str, str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
     """By pyproject.toml; an extra may bring what a package that is imported needs in turn."""
     extras = PROJECT["optional-dependencies"]
-    in_turn = {"pydantic", "starlette"}  # FastAPI's, whose own names these are
+    in_turn = {"pydantic", "starlette", "triton"}  # FastAPI's own names, and torch's own compiler
     program = [line for name in extras if name not in TOOLS for line in extras[name]]
     required = PROJECT["dependencies"] + extras["fast"] + extras["parquet"]
     named = set(third_party())

@@ -2,17 +2,51 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+Numbers = NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One text as the model takes it: token ids [t] and token types [t] (segment ids)."""
+    """Texts as the model takes them, one after the other; `sizes` [b] are the tokens of each.
 
-    ids: NDArray[np.int64]
-    types: NDArray[np.int64]
+    `ids` [n] are token ids, `types` [n] token types (segment ids); None where all of them are 0.
+    """
+
+    ids: Numbers
+    types: Numbers | None
+    sizes: Numbers
+
+    @classmethod
+    def of(
+        cls, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
+    ) -> "Tokens":
+        """From the token ids, and maybe the types, of each text."""
+        sizes = np.fromiter(map(len, ids), np.int64, len(ids))
+        return cls(_flat(ids), None if types is None else _flat(types), sizes)
+
+    def __len__(self) -> int:
+        """How many texts."""
+        return len(self.sizes)
+
+
+def _flat(lists: Sequence[Sequence[int]]) -> Numbers:
+    return np.fromiter(chain.from_iterable(lists), np.int64)
+
+
+def ranges(starts: Numbers, sizes: Numbers) -> Numbers:
+    """`sizes[i]` numbers from `starts[i]` on, for each i, one range after the other.
+
+    >>> ranges(np.array([7, 0]), np.array([2, 3])).tolist()
+    [7, 8, 0, 1, 2]
+    """
+    places: Numbers = np.arange(sizes.sum())
+    places += np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+    return places
 
 
 @dataclass(frozen=True)
@@ -35,26 +69,26 @@ class Batch:
         return Batch(self.order[rows], self.ids[part], self.types[part], self.mask[part])
 
 
-def batches(texts: Sequence[Tokens], pad: int, limit: int, first: int = 0) -> Iterator[Batch]:
+def batches(texts: Tokens, pad: int, limit: int, first: int = 0) -> Iterator[Batch]:
     """Longest first, each batch of at most `limit` tokens with its padding (or of a single text).
 
     Longest first, so that memory that is too small shows at once. Padding goes to the right,
     whatever the tokenizer says: with absolute positions, padding on the left would make a text's
     vector depend on its neighbours. `order` counts the texts from `first`.
     """
-    order = sorted(range(len(texts)), key=lambda place: -len(texts[place].ids))
+    order = np.argsort(-texts.sizes, kind="stable")
+    starts = np.cumsum(texts.sizes) - texts.sizes
     start = 0
     while start < len(order):
-        width = len(texts[order[start]].ids)
-        end = start + max(1, limit // width)
-        chosen = order[start:end]
-        ids = np.full((len(chosen), width), pad, dtype=np.int64)
+        width = int(texts.sizes[order[start]])
+        chosen = order[start : start + max(1, limit // width)]
+        sizes = texts.sizes[chosen]
+        mask = np.arange(width) < sizes[:, None]
+        places = ranges(starts[chosen], sizes)
+        ids = np.full(mask.shape, pad, np.int64)
+        ids[mask] = texts.ids[places]
         types = np.zeros_like(ids)
-        for row, place in enumerate(chosen):
-            length = len(texts[place].ids)
-            ids[row, :length] = texts[place].ids
-            types[row, :length] = texts[place].types
-        lengths = np.array([len(texts[place].ids) for place in chosen])
-        mask = np.arange(width) < lengths[:, None]
-        yield Batch(np.array(chosen) + first, ids, types, mask)
-        start = end
+        if texts.types is not None:
+            types[mask] = texts.types[places]
+        yield Batch(chosen + first, ids, types, mask)
+        start += len(chosen)

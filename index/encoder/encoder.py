@@ -1,10 +1,11 @@
 """The encoder: tokenizer, transformer, pooling, the modules after it, prompts, unit length."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,18 @@ from .weights import weight_files
 from .words import Words, WordTable
 
 if TYPE_CHECKING:
+    from .tokenizer_pool import TokenizerPool
     from .torch_backend import TorchTransformer
 
 # So many texts are tokenised at once, while those before them are encoded. Sorted by length, of a
 # GPU's batches less than 8% is padding then, and 0.4% of a CPU's (passages of 156 tokens).
 CHUNK = 2048
+
+# From so many texts on, a GPU has them tokenised by several processes, which take half a second to
+# start.
+MANY = 4 * CHUNK
+
+Tokenise: TypeAlias = Callable[[Sequence[str], int], Tokens]
 
 
 class Encoder:
@@ -68,6 +76,7 @@ class Encoder:
         self._engine: Backend | None = None
         self._quick: Backend | None = None
         self._words: WordTable | None = None
+        self._tokenising: TokenizerPool | None = None
         self._chosen = False
         self._used: set[str] = set()
         self._loading = threading.Lock()
@@ -181,29 +190,41 @@ class Encoder:
             return np.empty((0, self.dimension), dtype=np.float32)
         declared = self._declared
         skipped = 0 if declared.include_prompt else self._tokenizer.prompt_tokens(prompt, length)
-        vectors = np.empty(
-            (len(texts), declared.hidden_size * len(declared.modes)), dtype=np.float32
-        )
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        # A text has a token at least, so that what encodes many is known before they are tokenised.
+        backends = backends_for(len(texts)) if len(texts) >= MANY else []
+        tokens_of, threads = self._tokenisers(backends)
 
-        def tokenise(start: int) -> tuple[int, list[Tokens]]:
+        def tokenise(start: int) -> tuple[int, Tokens]:
             chunk = [prompt + text for text in texts[start : start + CHUNK]]
-            return start, self._tokenizer.encode(chunk, length)
+            return start, tokens_of(chunk, length)
 
         def encode(backend: Backend, batch: Batch) -> None:
-            vectors[batch.order] = self._pool(backend, batch, skipped)
+            pooled = self._pool(backend, batch, skipped)
+            vectors[batch.order] = self._finish(pooled, [texts[place] for place in batch.order])
 
-        with closing(ahead(tokenise, range(0, len(texts), CHUNK))) as chunks:
+        with closing(ahead(tokenise, range(0, len(texts), CHUNK), threads)) as chunks:
             first = next(chunks)
-            backends = backends_for(sum(len(text.ids) for text in first[1]))
+            backends = backends or backends_for(len(first[1].ids))
             limit = max(backend.batch_tokens for backend in backends)
             spread(backends, self._batches(chain([first], chunks), limit), encode)
-        for step in declared.steps:
-            vectors = step.apply(vectors)
-        vectors = vectors[:, : self.dimension]
-        self._refuse_directionless(vectors, texts)
-        return unit_length(vectors)
+        return vectors
 
-    def _batches(self, chunks: Iterable[tuple[int, list[Tokens]]], limit: int) -> Iterator[Batch]:
+    def _tokenisers(self, backends: Sequence[Backend]) -> tuple[Tokenise, int]:
+        """What tokenises texts for these backends, and in how many threads at once."""
+        # One core by words is as fast as the others encode; of a GPU's, it is a quarter.
+        on_gpu = not self._on_cpu() and any(backend.in_flight > 1 for backend in backends)
+        if not on_gpu or not self._tokenizer.by_words:
+            return self._tokenizer.encode, 1
+        with self._loading:
+            if self._tokenising is None:
+                from .tokenizer_pool import TokenizerPool
+
+                self._tokenising = TokenizerPool(self._tokenizer, self._declared.folder)
+                weakref.finalize(self, self._tokenising.close)
+        return self._tokenising.encode, max(1, self._tokenising.size)
+
+    def _batches(self, chunks: Iterable[tuple[int, Tokens]], limit: int) -> Iterator[Batch]:
         for start, tokens in chunks:
             yield from batches(tokens, self._tokenizer.pad, limit, start)
 
@@ -214,6 +235,14 @@ class Encoder:
             batch, pooling_weights(kept, modes), kept if "max" in modes else None
         )
         return concatenate(modes, sums, maximum)
+
+    def _finish(self, pooled: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of unit length from the pooled ones of texts: what comes after pooling."""
+        for step in self._declared.steps:
+            pooled = step.apply(pooled)
+        pooled = pooled[:, : self.dimension]
+        self._refuse_directionless(pooled, texts)
+        return unit_length(pooled)
 
     def _refuse_directionless(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> None:
         good = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)

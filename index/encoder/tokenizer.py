@@ -1,6 +1,5 @@
 """Text to token ids, by the `tokenizers` library from a model's own tokenizer.json."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from ..errors import ModelError
 from ..types import Json
-from .batches import Tokens
+from .batches import Numbers, Tokens, ranges
 from .declaration import Declaration, read_json
 from .weights import AGAIN
-from .word_pieces import Numbers, Pieces, WordPieces, runs_by_words
+from .word_pieces import Pieces, WordPieces, runs_by_words
 
 # The files a tokenizer may be made of, whichever of them a folder has.
 TOKENIZER_FILES = (
@@ -33,10 +32,6 @@ TOKENIZER_FILES = (
 
 # From so many texts on, it pays to make a second tokenizer, which takes 0.1 s.
 _MANY = 1024
-
-# With so many cores, the library, which uses all of them, is faster for many texts than one core by
-# words, though the work is ten times as much.
-_CORES = 8
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -61,53 +56,50 @@ class Tokenizer:
         self.special = self._backend.num_special_tokens_to_add(False)
         self._frame = _frame(self._backend)
 
-    def encode(self, texts: Sequence[str], length: int) -> list[Tokens]:
+    @property
+    def by_words(self) -> bool:
+        """Whether texts are tokenised word by word: by one core, in Python."""
+        return self._words is not None and self._frame is not None
+
+    def encode(self, texts: Sequence[str], length: int) -> Tokens:
         """Texts to tokens, each cut to `length` with its special tokens.
 
         A lone surrogate is read as U+FFFD. A text that gives no token at all, because the tokenizer
         adds no special ones, is the padding token alone.
         """
         clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
-        many = len(texts) >= _MANY
-        if self._words and self._frame and not (many and (os.cpu_count() or 1) >= _CORES):
-            return self._framed(self._words.of(clean), length)
-        if not many:
-            # Truncation is not set in the backend, because token_spans must not have it.
+        if self._words and self._frame:
+            return self._framed(self._words.of(clean), self._frame, length)
+        if len(texts) < _MANY:
+            # Truncation is not set in the backend, because spans must not have it.
             wholes = self._backend.encode_batch(clean, add_special_tokens=False)
             for place, encoding in enumerate(wholes):
                 encoding.truncate(max(length - self.special, 0), direction=self._cut)
                 wholes[place] = self._backend.post_process(encoding)
         else:
             wholes = self._with_truncation(length).encode_batch_fast(clean)
-        types = np.zeros(max(length, self.special), np.int64)
-        return [
-            Tokens(
-                np.array(whole.ids, np.int64),
-                types[: len(whole)] if self._frame else np.array(whole.type_ids, np.int64),
-            )
-            if whole.ids
-            else self._nothing()
-            for whole in wholes
-        ]
+        ids = [whole.ids or [self.pad] for whole in wholes]
+        if self._frame:
+            return Tokens.of(ids)
+        return Tokens.of(ids, [whole.type_ids or [0] for whole in wholes])
 
-    def _framed(self, pieces: Pieces, length: int) -> list[Tokens]:
+    def _framed(self, pieces: Pieces, frame: tuple[Numbers, Numbers], length: int) -> Tokens:
         """The tokens of texts, each cut, between special ones."""
-        assert self._frame
-        before, after = self._frame
-        room = max(length - self.special, 0)
-        types = np.zeros(max(length, self.special), np.int64)
-        framed, start = [], 0
-        for size in pieces.sizes.tolist():
-            kept = min(size, room)
-            first = start + size - kept if self._cut == "left" else start
-            ids = np.concatenate([before, pieces.ids[first : first + kept], after])
-            framed.append(Tokens(ids, types[: len(ids)]) if len(ids) else self._nothing())
-            start += size
-        return framed
-
-    def _nothing(self) -> Tokens:
-        """Of a text without any token."""
-        return Tokens(np.array([self.pad]), np.array([0]))
+        before, after = frame
+        kept = np.minimum(pieces.sizes, max(length - self.special, 0))
+        firsts = np.cumsum(pieces.sizes) - pieces.sizes
+        if self._cut == "left":
+            firsts += pieces.sizes - kept
+        sizes = np.maximum(len(before) + kept + len(after), 1)
+        starts = np.cumsum(sizes) - sizes
+        # Where nothing else comes, padding stays.
+        ids = np.full(sizes.sum(), self.pad)
+        ids[ranges(starts + len(before), kept)] = pieces.ids[ranges(firsts, kept)]
+        for place, token in enumerate(before.tolist()):
+            ids[starts + place] = token
+        for place, token in enumerate(after.tolist(), len(before)):
+            ids[starts + kept + place] = token
+        return Tokens(ids, None, sizes)
 
     def _with_truncation(self, length: int) -> tokenizers.Tokenizer:
         """A tokenizer that cuts and adds special tokens on all cores, outside of Python."""

@@ -113,7 +113,7 @@ class TorchTransformer(TorchModel):
         places = single_tokens(weights) if kept is None else None
         if self._bert and places is not None:
             self._refuse_unknown(batch)
-            return fetch(self._bert.tokens(*self._inputs(batch), batch, places))[:, None], None
+            return fetch(self._bert.tokens(batch, places))[:, None], None
         hidden = self._hidden(batch)
         sums = upload(weights, self._device) @ hidden
         if kept is None:
@@ -129,13 +129,10 @@ class TorchTransformer(TorchModel):
     def _hidden(self, batch: Batch) -> torch.Tensor:
         if self._bert:
             self._refuse_unknown(batch)
-            return self._bert.hidden(*self._inputs(batch), batch)
+            return self._bert.hidden(batch)
         with self._autocast():
             hidden: torch.Tensor = self._run(batch).last_hidden_state
         return hidden.float()
-
-    def _inputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        return upload(batch.ids, self._device), upload(batch.types, self._device)
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.precision == "float32":

@@ -12,6 +12,8 @@ own, and the product that reads the same takes it off again, in its bias. The su
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -68,43 +70,60 @@ class TorchBert:
         computed in float32 by torch's kernels, whatever `dtype`.
         """
         self._embeddings = model.embeddings
-        self._dtype = dtype
+        self._dtype, self._device = dtype, model.device
         self._heads = int(model.config.num_attention_heads)
         layers = list(model.encoder.layer)
         self._first_bias = _bias_past_attention(layers[0])
+        width = int(model.config.hidden_size)
+        kernels = _triton_kernels(width, dtype, self._device)
         self._layers = [
-            _Layer.of(layer, following, dtype)
+            _Layer.of(layer, following, dtype, kernels)
             for layer, following in zip(layers, [*layers[1:], None], strict=True)
         ]
-        size, device = int(model.config.hidden_size) // self._heads, model.device
-        self._varlen = runs_varlen(self._heads, size, dtype, device)
+        # The others count positions in ways of their own.
+        self._kernels = kernels if model.config.model_type == "bert" else None
+        self._varlen = runs_varlen(self._heads, width // self._heads, dtype, self._device)
 
-    def hidden(self, ids: torch.Tensor, types: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def hidden(self, batch: Batch) -> torch.Tensor:
         """`last_hidden_state` in float32, [b, t, d]; zeros where there is padding."""
-        layout = _Layout(batch, self._varlen, ids.device)
-        hidden = self._embed(ids, types, layout)
+        layout = _Layout(batch, self._varlen, self._device)
+        hidden = self._embed(batch, layout)
         for layer in self._layers:
             hidden = self._apply(layer, hidden, layout)
         return layout.pad(hidden).float()
 
-    def tokens(
-        self, ids: torch.Tensor, types: torch.Tensor, batch: Batch, places: NDArray[np.int64]
-    ) -> torch.Tensor:
+    def tokens(self, batch: Batch, places: NDArray[np.int64]) -> torch.Tensor:
         """`last_hidden_state` of the token in `places` [b] of each text, in float32, [b, d]."""
-        layout = _Layout(batch, self._varlen, ids.device)
-        hidden = self._embed(ids, types, layout)
+        layout = _Layout(batch, self._varlen, self._device)
+        hidden = self._embed(batch, layout)
         for layer in self._layers[:-1]:
             hidden = self._apply(layer, hidden, layout)
         layer, width = self._layers[-1], hidden.shape[1]
-        chosen = hidden[upload(layout.starts[:-1] + places, ids.device)]
+        chosen = hidden[upload(layout.starts[:-1] + places, self._device)]
         query = linear(chosen, layer.projection[:width], layer.projection_bias[:width])
         pair = linear(hidden, layer.projection[width:], layer.projection_bias[width:])
         return _finish(layer, chosen, layout.attend_one(query, pair, self._heads)).float()
 
-    def _embed(self, ids: torch.Tensor, types: torch.Tensor, layout: "_Layout") -> torch.Tensor:
-        """[n, d]. By transformers' own module, because positions are counted in several ways."""
-        embedded = self._embeddings(input_ids=ids, token_type_ids=types)
-        return (layout.pack(embedded) + self._first_bias).to(self._dtype)
+    def _embed(self, batch: Batch, layout: "_Layout") -> torch.Tensor:
+        """[n, d]. By transformers' own module where positions are counted in ways of its own."""
+        own = self._embeddings
+        embedded: torch.Tensor
+        if self._kernels is None:
+            ids, types = (upload(part, self._device) for part in (batch.ids, batch.types))
+            embedded = own(input_ids=ids, token_type_ids=types)
+            return (layout.pack(embedded) + self._first_bias).to(self._dtype)
+        positions = np.broadcast_to(np.arange(batch.ids.shape[1]), batch.ids.shape)
+        rows = np.stack([part[batch.mask] for part in (batch.ids, positions, batch.types)])
+        tables = (own.word_embeddings, own.position_embeddings, own.token_type_embeddings)
+        embedded = self._kernels.embed(
+            upload(rows.astype(np.int32), self._device),
+            tuple(table.weight for table in tables),
+            own.LayerNorm.weight,
+            own.LayerNorm.bias + self._first_bias,
+            own.LayerNorm.eps,
+            self._dtype,
+        )
+        return embedded
 
     def _apply(self, layer: "_Layer", hidden: torch.Tensor, layout: "_Layout") -> torch.Tensor:
         projected = linear(hidden, layer.projection, layer.projection_bias)
@@ -118,16 +137,21 @@ class _Layer:
     projection: torch.Tensor
     projection_bias: torch.Tensor
     output: torch.Tensor
-    attention_norm: Any
+    attention_norm: Callable[[torch.Tensor], torch.Tensor]
     inner: torch.Tensor
     inner_bias: torch.Tensor
     activation: Any
     outer: torch.Tensor
-    norm: Any
+    norm: Callable[[torch.Tensor], torch.Tensor]
 
     @classmethod
-    def of(cls, layer: Any, following: Any | None, dtype: torch.dtype) -> "_Layer":
-        """From a layer of transformers and the one after it, None after the last."""
+    def of(
+        cls, layer: Any, following: Any | None, dtype: torch.dtype, kernels: Any | None
+    ) -> "_Layer":
+        """From a layer of transformers and the one after it, None after the last.
+
+        `kernels` is the module `triton_norm`, where it runs.
+        """
         attention = layer.attention.self
         parts = (attention.query, attention.key, attention.value)
         projection = torch.cat([part.weight.detach() for part in parts])
@@ -139,13 +163,16 @@ class _Layer:
                 projection_bias, projection, _bias_past_attention(layer), dtype
             ),
             output=layer.attention.output.dense.weight.detach().to(dtype),
-            attention_norm=_adding(layer.attention.output.LayerNorm, past, dtype),
+            attention_norm=_adding(layer.attention.output.LayerNorm, past, dtype, kernels),
             inner=inner.weight.detach().to(dtype),
             inner_bias=_without(inner.bias.detach(), inner.weight.detach(), past, dtype),
             activation=_activation(layer.intermediate.intermediate_act_fn, dtype, past.device),
             outer=layer.output.dense.weight.detach().to(dtype),
             norm=_adding(
-                layer.output.LayerNorm, _bias_past_attention(following) if following else 0, dtype
+                layer.output.LayerNorm,
+                _bias_past_attention(following) if following else 0,
+                dtype,
+                kernels,
             ),
         )
 
@@ -156,12 +183,26 @@ def _bias_past_attention(layer: Any) -> torch.Tensor:
     return bias
 
 
-def _adding(norm: Any, bias: torch.Tensor | int, dtype: torch.dtype) -> Any:
+def _adding(
+    norm: Any, bias: torch.Tensor | int, dtype: torch.dtype, kernels: Any | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """A normalisation that adds a bias [d], a copy of its own."""
     norm = deepcopy(norm)
     with torch.no_grad():
         norm.bias += bias
-    return norm.to(dtype)
+    adding: Callable[[torch.Tensor], torch.Tensor] = norm.to(dtype)
+    if kernels is not None:
+        adding = partial(kernels.normalise, weight=norm.weight, bias=norm.bias, eps=norm.eps)
+    return adding
+
+
+def _triton_kernels(width: int, dtype: torch.dtype, device: torch.device) -> Any | None:
+    """The module `triton_norm` where it runs, else None: a GPU in half precision, with Triton."""
+    if device.type != "cuda" or dtype == torch.float32 or not find_spec("triton"):
+        return None
+    from . import triton_norm
+
+    return triton_norm if triton_norm.runs(width, dtype, device) else None
 
 
 def _without(
@@ -189,8 +230,7 @@ def _finish(layer: _Layer, hidden: torch.Tensor, attended: torch.Tensor) -> torc
     """What follows attention, token by token: [n, d] and [n, d] -> [n, d]. Overwrites `hidden`."""
     attended = layer.attention_norm(hidden.addmm_(attended, layer.output.t()))
     inner = layer.activation(attended, layer.inner, layer.inner_bias)
-    finished: torch.Tensor = layer.norm(attended.addmm_(inner, layer.outer.t()))
-    return finished
+    return layer.norm(attended.addmm_(inner, layer.outer.t()))
 
 
 class _Layout:
@@ -202,16 +242,21 @@ class _Layout:
     def __init__(self, batch: Batch, varlen: bool, device: torch.device) -> None:
         self._rows, self._width = batch.mask.shape
         self.starts = np.concatenate([[0], batch.mask.sum(axis=1).cumsum()])
-        self._varlen = varlen
-        self._places = self._mask = None
-        if not batch.mask.all():
-            # Counted here: counting on a GPU would wait for it.
-            self._places = upload(np.flatnonzero(batch.mask), device)
-            if not varlen:
-                self._mask = upload(batch.mask, device)[:, None, None, :]
+        self._varlen, self._device = varlen, device
+        self._padded = None if batch.mask.all() else batch.mask
+        self._mask = None
+        if self._padded is not None and not varlen:
+            self._mask = upload(self._padded, device)[:, None, None, :]
         if varlen:
             self._offsets = upload(self.starts.astype(np.int32), device)
             self._ones = upload(np.arange(self._rows + 1, dtype=np.int32), device)
+
+    @cached_property
+    def _places(self) -> torch.Tensor | None:
+        """Where the n tokens stand in the rows, counted here: a GPU would be waited for."""
+        if self._padded is None:
+            return None
+        return upload(np.flatnonzero(self._padded), self._device)
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """[b, t, d] -> [n, d]."""

@@ -73,7 +73,7 @@ class TorchClassifier(TorchModel):
                 f"beside {special} special tokens"
             )
 
-    def tokens(self, query: str, texts: Sequence[str]) -> list[Tokens]:
+    def tokens(self, query: str, texts: Sequence[str]) -> Tokens:
         """The pairs (query, text) as the model takes them, the longer part of each cut first."""
         with self._tokenizing:
             encoded = self._tokenizer(
@@ -81,9 +81,8 @@ class TorchClassifier(TorchModel):
                 truncation="longest_first",
                 max_length=self._length,
             )
-        ids = encoded["input_ids"]
-        types = encoded["token_type_ids"] if self._takes_types else [[0] * len(row) for row in ids]
-        return [Tokens(np.array(id), np.array(type)) for id, type in zip(ids, types, strict=True)]
+        types = encoded["token_type_ids"] if self._takes_types else None
+        return Tokens.of(encoded["input_ids"], types)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """What the head gives for each pair of a batch, [b]."""

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import tokenizers
-from numpy.typing import NDArray
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-Numbers = NDArray[np.int64]
+from .batches import Numbers, ranges
 
 # With more tokens in its words, or more letters, all words are forgotten: some 50 MB.
 MOST = 500_000
@@ -100,7 +99,7 @@ class WordPieces:
         bounds = np.frombuffer(self._bounds, np.int64)
         first = bounds[places]
         sizes = bounds[places + 1] - first
-        chosen = np.arange(sizes.sum()) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
+        chosen = ranges(first, sizes)
         ids, starts, ends = (
             np.frombuffer(values, np.int64)[chosen] if values else chosen
             for values in (self._ids, self._starts, self._ends)

@@ -6,26 +6,28 @@ from hypothesis import strategies as st
 
 from clsearch.index.encoder.batches import Tokens, batches
 
-
-def made(lengths: list[int]) -> list[Tokens]:
-    """Texts whose token ids tell which text and which place: none is 0."""
-    return [
-        Tokens([1000 * row + place + 1 for place in range(length)], [row % 2] * length)
-        for row, length in enumerate(lengths)
-    ]
+Lists = list[list[int]]
 
 
-@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))
-def test_every_text_once_within_the_limit(lengths: list[int], limit: int) -> None:
-    texts = made(lengths)
+def made(lengths: list[int]) -> tuple[Lists, Lists]:
+    """Ids and types of texts; the ids tell which text and which place: none is 0."""
+    ids = [[1000 * row + place + 1 for place in range(n)] for row, n in enumerate(lengths)]
+    return ids, [[row % 2] * length for row, length in enumerate(lengths)]
+
+
+@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200), st.booleans())
+def test_every_text_once_within_the_limit(lengths: list[int], limit: int, typed: bool) -> None:
+    ids, types = made(lengths)
+    tokens = Tokens.of(ids, types if typed else None)
+    assert len(tokens) == len(lengths)
     seen = []
-    for batch in batches(texts, pad=0, limit=limit):
+    for batch in batches(tokens, pad=0, limit=limit):
         assert batch.ids.shape == batch.types.shape == batch.mask.shape
         assert batch.ids.size <= limit or len(batch.order) == 1
         for row, place in enumerate(batch.order):
             length = lengths[place]
-            assert batch.ids[row, :length].tolist() == texts[place].ids
-            assert batch.types[row, :length].tolist() == texts[place].types
+            assert batch.ids[row, :length].tolist() == ids[place]
+            assert batch.types[row, :length].tolist() == (types[place] if typed else [0] * length)
             assert not batch.ids[row, length:].any()
             assert batch.mask[row].tolist() == [True] * length + [False] * (
                 len(batch.mask[row]) - length
@@ -36,13 +38,13 @@ def test_every_text_once_within_the_limit(lengths: list[int], limit: int) -> Non
 
 def test_little_is_padding() -> None:
     lengths = np.random.default_rng(1).integers(2, 257, 2000)
-    places = sum(batch.ids.size for batch in batches(made(lengths.tolist()), 0, 2048))
+    places = sum(batch.ids.size for batch in batches(Tokens.of(*made(lengths.tolist())), 0, 2048))
     assert places < 1.03 * lengths.sum()
 
 
 def test_halves_are_the_batch_again_and_no_wider_than_they_must_be() -> None:
-    texts = made([9, 7, 4, 2, 1])
-    (batch,) = batches(texts, pad=0, limit=100, first=10)
+    ids, types = made([9, 7, 4, 2, 1])
+    (batch,) = batches(Tokens.of(ids, types), pad=0, limit=100, first=10)
     longer, shorter = batch.halves()
     assert longer.order.tolist() == [10, 11]
     assert shorter.order.tolist() == [12, 13, 14]
@@ -50,6 +52,5 @@ def test_halves_are_the_batch_again_and_no_wider_than_they_must_be() -> None:
     assert shorter.ids.shape == shorter.types.shape == shorter.mask.shape == (3, 4)
     for half in (longer, shorter):
         for row, place in enumerate(half.order):
-            text = texts[place - 10]
-            assert half.ids[row][half.mask[row]].tolist() == text.ids
-            assert half.types[row][half.mask[row]].tolist() == text.types
+            assert half.ids[row][half.mask[row]].tolist() == ids[place - 10]
+            assert half.types[row][half.mask[row]].tolist() == types[place - 10]

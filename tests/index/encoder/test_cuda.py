@@ -11,6 +11,7 @@ import torch
 
 from clsearch import Encoder, Index, Searcher
 from clsearch.index.config import EMBEDDED_MODEL, SAMPLE
+from clsearch.index.encoder import torch_bert
 from clsearch.index.encoder.batches import Batch, batches
 from clsearch.index.encoder.declaration import read_declaration
 from clsearch.index.encoder.pooling import pooling_weights
@@ -82,6 +83,53 @@ def test_attention_without_padding_is_attention(texts: list[str]) -> None:
         np.linalg.norm(without, axis=2) * np.linalg.norm(padded, axis=2)
     )
     assert cosines.min() >= 0.9999
+
+
+def test_normalised_by_triton_as_by_torch(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors, from embedding on, no farther from the CPU's than torch's own in bfloat16."""
+    batch = batch_of(texts[:200])
+    weights = pooling_weights(batch.mask, ("cls",))
+    exact, _ = TorchTransformer(EMBEDDED_MODEL, "cpu").pooled(batch, weights, None)
+    by_triton = TorchTransformer(EMBEDDED_MODEL, "cuda")
+    assert by_triton._bert is not None
+    assert by_triton._bert._kernels is not None
+    monkeypatch.setattr(torch_bert, "_triton_kernels", lambda *_: None)
+    by_torch = TorchTransformer(EMBEDDED_MODEL, "cuda")
+    assert by_torch._bert is not None
+    assert by_torch._bert._kernels is None
+    away = [
+        np.abs(model.pooled(batch, weights, None)[0] - exact).mean()
+        for model in (by_triton, by_torch)
+    ]
+    assert away[0] <= 1.1 * away[1]
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1, 24), (5, 384), (1000, 768), (70, 100), (3, 4096)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_normalisation(rows: int, width: int, dtype: torch.dtype) -> None:
+    """Against torch, in float64; and of a sum of three rows of tables."""
+    from clsearch.index.encoder import triton_norm
+
+    torch.manual_seed(1)
+    x, weight, bias = (
+        torch.randn(*shape, device="cuda", dtype=dtype)
+        for shape in ((rows, width), (width,), (width,))
+    )
+    wide = [part.double() for part in (3 * x + 1, weight, bias)]
+    expected = torch.nn.functional.layer_norm(wide[0], (width,), *wide[1:], 1e-12)
+    near = {"rtol": 0.01, "atol": 0.03} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
+    found = triton_norm.normalise(3 * x + 1, weight, bias, 1e-12).double()
+    torch.testing.assert_close(found, expected, **near)
+    tables = tuple(torch.randn(n, width, device="cuda") for n in (50, 30, 2))
+    places = torch.stack([torch.randint(0, len(table), (rows,)) for table in tables]).cuda()
+    summed = sum(table[place] for table, place in zip(tables, places, strict=True)).double()
+    expected = torch.nn.functional.layer_norm(summed, (width,), *wide[1:], 1e-12)
+    found = triton_norm.embed(
+        places.int(), tables, weight.float(), bias.float(), 1e-12, dtype
+    ).double()
+    torch.testing.assert_close(found, expected, **near)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])

@@ -51,11 +51,8 @@ def make(tmp_path: Path) -> Make:
 def batch_of(*lengths: int, tokens: int = VOCABULARY) -> Batch:
     """One batch, with padding where the lengths differ; among the ids are those of padding."""
     random = np.random.default_rng(5)
-    texts = [
-        Tokens(random.integers(0, tokens, n).tolist(), random.integers(0, 2, n).tolist())
-        for n in lengths
-    ]
-    (batch,) = batches(texts, 1, 10_000)
+    ids, types = ([random.integers(0, most, n) for n in lengths] for most in (tokens, 2))
+    (batch,) = batches(Tokens.of(ids, types), 1, 10_000)
     return batch
 
 
