@@ -29,6 +29,18 @@ class Tokens:
         sizes = np.fromiter(map(len, ids), np.int64, len(ids))
         return cls(_flat(ids), None if types is None else _flat(types), sizes)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Tokens"]) -> "Tokens":
+        """The texts of one or more parts, all with types or all without."""
+        if len(parts) == 1:
+            return parts[0]
+        types = [part.types for part in parts if part.types is not None]
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate(types) if types else None,
+            np.concatenate([part.sizes for part in parts]),
+        )
+
     def __len__(self) -> int:
         """How many texts."""
         return len(self.sizes)

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # GPU's batches less than 8% is padding then, and 0.4% of a CPU's (passages of 156 tokens).
 CHUNK = 2048
 
+# So many, where several processes do: the sooner the first are there.
+SHARE = 512
+
 # From so many texts on, a GPU has them tokenised by several processes, which take half a second to
 # start.
 MANY = 4 * CHUNK
@@ -194,18 +197,18 @@ class Encoder:
         # A text has a token at least, so that what encodes many is known before they are tokenised.
         backends = backends_for(len(texts)) if len(texts) >= MANY else []
         tokens_of, threads = self._tokenisers(backends)
+        size = CHUNK if threads == 1 else SHARE
 
-        def tokenise(start: int) -> tuple[int, Tokens]:
-            chunk = [prompt + text for text in texts[start : start + CHUNK]]
-            return start, tokens_of(chunk, length)
+        def tokenise(start: int) -> Tokens:
+            return tokens_of([prompt + text for text in texts[start : start + size]], length)
 
         def encode(backend: Backend, batch: Batch) -> None:
             pooled = self._pool(backend, batch, skipped)
             vectors[batch.order] = self._finish(pooled, [texts[place] for place in batch.order])
 
-        with closing(ahead(tokenise, range(0, len(texts), CHUNK), threads)) as chunks:
+        with closing(ahead(tokenise, range(0, len(texts), size), threads)) as chunks:
             first = next(chunks)
-            backends = backends or backends_for(len(first[1].ids))
+            backends = backends or backends_for(len(first.ids))
             limit = max(backend.batch_tokens for backend in backends)
             spread(backends, self._batches(chain([first], chunks), limit), encode)
         return vectors
@@ -224,9 +227,18 @@ class Encoder:
                 weakref.finalize(self, self._tokenising.close)
         return self._tokenising.encode, max(1, self._tokenising.size)
 
-    def _batches(self, chunks: Iterable[tuple[int, Tokens]], limit: int) -> Iterator[Batch]:
-        for start, tokens in chunks:
-            yield from batches(tokens, self._tokenizer.pad, limit, start)
+    def _batches(self, chunks: Iterable[Tokens], limit: int) -> Iterator[Batch]:
+        """The batches of chunks, of so many together as have `limit` tokens."""
+        start = 0
+        held: list[Tokens] = []
+        for chunk in chunks:
+            held.append(chunk)
+            if sum(len(tokens.ids) for tokens in held) >= limit:
+                yield from batches(Tokens.joined(held), self._tokenizer.pad, limit, start)
+                start += sum(map(len, held))
+                held.clear()
+        if held:
+            yield from batches(Tokens.joined(held), self._tokenizer.pad, limit, start)
 
     def _pool(self, backend: Backend, batch: Batch, skipped: int) -> NDArray[np.float32]:
         modes = self._declared.modes

@@ -39,7 +39,7 @@ class TorchModel:
         table = self._model.get_input_embeddings()
         self._vocabulary = getattr(table, "num_embeddings", None)
         # A GPU would stand idle with so few as a CPU takes.
-        self.batch_tokens = 2048 if self._device.type == "cpu" else 65536
+        self.batch_tokens = 2048 if self._device.type == "cpu" else 131072
 
     def _run(self, batch: Batch) -> Any:
         """What the model gives for a batch. ModelError where it does not know one of the tokens."""
@@ -81,8 +81,8 @@ class TorchTransformer(TorchModel):
             model = model.get_encoder()
         super().__init__(model, device)
         self.precision: Precision = precision or best_precision(self._device)
-        # A GPU computes one batch while the next is brought to it.
-        self.in_flight = 2 if self._device.type == "cuda" else 1
+        # A GPU computes one batch while the next ones are brought to it.
+        self.in_flight = 3 if self._device.type == "cuda" else 1
         self._bert: TorchBert | None = None
         if runs_in_torch_bert(self._model):
             if self.precision == "bfloat16" and self._device.type == "cpu":

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from .batches import Batch
+from .batches import Batch, ranges
 from .numpy_bert import BERT
 
 try:
@@ -75,18 +75,20 @@ class TorchBert:
         layers = list(model.encoder.layer)
         self._first_bias = _bias_past_attention(layers[0])
         width = int(model.config.hidden_size)
-        kernels = _triton_kernels(width, dtype, self._device)
+        kernels = _triton_kernels(width, self._heads, dtype, self._device)
         self._layers = [
             _Layer.of(layer, following, dtype, kernels)
             for layer, following in zip(layers, [*layers[1:], None], strict=True)
         ]
         # The others count positions in ways of their own.
-        self._kernels = kernels if model.config.model_type == "bert" else None
-        self._varlen = runs_varlen(self._heads, width // self._heads, dtype, self._device)
+        self._embedding = kernels if model.config.model_type == "bert" else None
+        size = width // self._heads
+        self._attention = kernels if kernels and size in kernels.HEAD_SIZES else None
+        self._varlen = runs_varlen(self._heads, size, dtype, self._device)
 
     def hidden(self, batch: Batch) -> torch.Tensor:
         """`last_hidden_state` in float32, [b, t, d]; zeros where there is padding."""
-        layout = _Layout(batch, self._varlen, self._device)
+        layout = _Layout(batch, self._varlen, self._attention, self._device)
         hidden = self._embed(batch, layout)
         for layer in self._layers:
             hidden = self._apply(layer, hidden, layout)
@@ -94,7 +96,7 @@ class TorchBert:
 
     def tokens(self, batch: Batch, places: NDArray[np.int64]) -> torch.Tensor:
         """`last_hidden_state` of the token in `places` [b] of each text, in float32, [b, d]."""
-        layout = _Layout(batch, self._varlen, self._device)
+        layout = _Layout(batch, self._varlen, self._attention, self._device)
         hidden = self._embed(batch, layout)
         for layer in self._layers[:-1]:
             hidden = self._apply(layer, hidden, layout)
@@ -108,14 +110,16 @@ class TorchBert:
         """[n, d]. By transformers' own module where positions are counted in ways of its own."""
         own = self._embeddings
         embedded: torch.Tensor
-        if self._kernels is None:
+        if self._embedding is None:
             ids, types = (upload(part, self._device) for part in (batch.ids, batch.types))
             embedded = own(input_ids=ids, token_type_ids=types)
             return (layout.pack(embedded) + self._first_bias).to(self._dtype)
-        positions = np.broadcast_to(np.arange(batch.ids.shape[1]), batch.ids.shape)
-        rows = np.stack([part[batch.mask] for part in (batch.ids, positions, batch.types)])
+        places = np.flatnonzero(batch.mask)
+        sizes = batch.mask.sum(axis=1)
+        positions = ranges(np.zeros_like(sizes), sizes)
+        rows = np.stack([batch.ids.ravel()[places], positions, batch.types.ravel()[places]])
         tables = (own.word_embeddings, own.position_embeddings, own.token_type_embeddings)
-        embedded = self._kernels.embed(
+        embedded = self._embedding.embed(
             upload(rows.astype(np.int32), self._device),
             tuple(table.weight for table in tables),
             own.LayerNorm.weight,
@@ -150,7 +154,7 @@ class _Layer:
     ) -> "_Layer":
         """From a layer of transformers and the one after it, None after the last.
 
-        `kernels` is the module `triton_norm`, where it runs.
+        `kernels` is the module `triton_kernels`, where it runs.
         """
         attention = layer.attention.self
         parts = (attention.query, attention.key, attention.value)
@@ -196,13 +200,13 @@ def _adding(
     return adding
 
 
-def _triton_kernels(width: int, dtype: torch.dtype, device: torch.device) -> Any | None:
-    """The module `triton_norm` where it runs, else None: a GPU in half precision, with Triton."""
+def _triton_kernels(width: int, heads: int, dtype: torch.dtype, device: torch.device) -> Any | None:
+    """The module `triton_kernels` where it runs: on a GPU in half precision, with Triton."""
     if device.type != "cuda" or dtype == torch.float32 or not find_spec("triton"):
         return None
-    from . import triton_norm
+    from . import triton_kernels
 
-    return triton_norm if triton_norm.runs(width, dtype, device) else None
+    return triton_kernels if triton_kernels.runs(width, heads, dtype, device) else None
 
 
 def _without(
@@ -239,16 +243,19 @@ class _Layout:
     `starts` [b + 1] says where each text begins among the n, and, at its end, n.
     """
 
-    def __init__(self, batch: Batch, varlen: bool, device: torch.device) -> None:
+    def __init__(
+        self, batch: Batch, varlen: bool, kernels: Any | None, device: torch.device
+    ) -> None:
         self._rows, self._width = batch.mask.shape
         self.starts = np.concatenate([[0], batch.mask.sum(axis=1).cumsum()])
-        self._varlen, self._device = varlen, device
+        self._varlen, self._kernels, self._device = varlen, kernels, device
         self._padded = None if batch.mask.all() else batch.mask
         self._mask = None
         if self._padded is not None and not varlen:
             self._mask = upload(self._padded, device)[:, None, None, :]
-        if varlen:
+        if varlen or kernels:
             self._offsets = upload(self.starts.astype(np.int32), device)
+        if varlen:
             self._ones = upload(np.arange(self._rows + 1, dtype=np.int32), device)
 
     @cached_property
@@ -272,6 +279,9 @@ class _Layout:
 
     def attend(self, projected: torch.Tensor, heads: int) -> torch.Tensor:
         """Query, key and value [n, 3d] of each token -> its attention [n, d]."""
+        if self._kernels:
+            mixed: torch.Tensor = self._kernels.attend(projected, self._offsets, self._width, heads)
+            return mixed
         if self._varlen:
             query, key, value = projected.view(len(projected), 3, heads, -1).unbind(1)
             width, offsets = self._width, self._offsets

@@ -8,6 +8,7 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from clsearch import Encoder, Index, Searcher
 from clsearch.index.config import EMBEDDED_MODEL, SAMPLE
@@ -70,19 +71,49 @@ def test_float32_is_that_of_the_cpu(texts: list[str]) -> None:
 
 
 def test_attention_without_padding_is_attention(texts: list[str]) -> None:
+    """By Triton, by torch's own kernel, and with padding."""
     model = TorchTransformer(EMBEDDED_MODEL, "cuda")
     assert model.precision == "bfloat16"
-    assert model._bert is not None
-    assert model._bert._varlen
+    bert = model._bert
+    assert bert is not None
+    assert bert._attention is not None
+    assert bert._varlen
     batch = batch_of(texts[:200])
     weights = pooling_weights(batch.mask, ("cls",))
-    without, _ = model.pooled(batch, weights, None)
-    model._bert._varlen = False
+    by_triton, _ = model.pooled(batch, weights, None)
+    bert._attention = None
+    by_torch, _ = model.pooled(batch, weights, None)
+    bert._varlen = False
     padded, _ = model.pooled(batch, weights, None)
-    cosines = (without * padded).sum(axis=2) / (
-        np.linalg.norm(without, axis=2) * np.linalg.norm(padded, axis=2)
+    for without in (by_triton, by_torch):
+        cosines = (without * padded).sum(axis=2) / (
+            np.linalg.norm(without, axis=2) * np.linalg.norm(padded, axis=2)
+        )
+        assert cosines.min() >= 0.9999
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("sizes", [[1], [5, 17, 130, 1], [64, 128, 65, 129], [512, 3, 2000]])
+def test_attention_of_texts(size: int, sizes: list[int]) -> None:
+    """Against torch in float64, text by text; with scores of up to some ten."""
+    from clsearch.index.encoder import triton_kernels
+
+    torch.manual_seed(1)
+    heads = 3
+    projected = 2 * torch.randn(sum(sizes), 3 * heads * size, device="cuda", dtype=torch.bfloat16)
+    starts = torch.tensor([0, *np.cumsum(sizes)], dtype=torch.int32, device="cuda")
+    found = triton_kernels.attend(projected, starts, max(sizes), heads)
+    expected = torch.cat(
+        [
+            scaled_dot_product_attention(
+                *text.double().view(-1, 3, heads, size).permute(1, 2, 0, 3)
+            )
+            .transpose(0, 1)
+            .flatten(1)
+            for text in projected.split(sizes)
+        ]
     )
-    assert cosines.min() >= 0.9999
+    torch.testing.assert_close(found.double(), expected, rtol=0.02, atol=0.03)
 
 
 def test_normalised_by_triton_as_by_torch(
@@ -94,11 +125,12 @@ def test_normalised_by_triton_as_by_torch(
     exact, _ = TorchTransformer(EMBEDDED_MODEL, "cpu").pooled(batch, weights, None)
     by_triton = TorchTransformer(EMBEDDED_MODEL, "cuda")
     assert by_triton._bert is not None
-    assert by_triton._bert._kernels is not None
+    assert by_triton._bert._embedding is not None
     monkeypatch.setattr(torch_bert, "_triton_kernels", lambda *_: None)
     by_torch = TorchTransformer(EMBEDDED_MODEL, "cuda")
     assert by_torch._bert is not None
-    assert by_torch._bert._kernels is None
+    assert by_torch._bert._embedding is None
+    assert by_torch._bert._attention is None
     away = [
         np.abs(model.pooled(batch, weights, None)[0] - exact).mean()
         for model in (by_triton, by_torch)
@@ -110,7 +142,7 @@ def test_normalised_by_triton_as_by_torch(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_normalisation(rows: int, width: int, dtype: torch.dtype) -> None:
     """Against torch, in float64; and of a sum of three rows of tables."""
-    from clsearch.index.encoder import triton_norm
+    from clsearch.index.encoder import triton_kernels
 
     torch.manual_seed(1)
     x, weight, bias = (
@@ -118,15 +150,15 @@ def test_normalisation(rows: int, width: int, dtype: torch.dtype) -> None:
         for shape in ((rows, width), (width,), (width,))
     )
     wide = [part.double() for part in (3 * x + 1, weight, bias)]
-    expected = torch.nn.functional.layer_norm(wide[0], (width,), *wide[1:], 1e-12)
+    expected = layer_norm(wide[0], (width,), *wide[1:], 1e-12)
     near = {"rtol": 0.01, "atol": 0.03} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
-    found = triton_norm.normalise(3 * x + 1, weight, bias, 1e-12).double()
+    found = triton_kernels.normalise(3 * x + 1, weight, bias, 1e-12).double()
     torch.testing.assert_close(found, expected, **near)
     tables = tuple(torch.randn(n, width, device="cuda") for n in (50, 30, 2))
     places = torch.stack([torch.randint(0, len(table), (rows,)) for table in tables]).cuda()
     summed = sum(table[place] for table, place in zip(tables, places, strict=True)).double()
-    expected = torch.nn.functional.layer_norm(summed, (width,), *wide[1:], 1e-12)
-    found = triton_norm.embed(
+    expected = layer_norm(summed, (width,), *wide[1:], 1e-12)
+    found = triton_kernels.embed(
         places.int(), tables, weight.float(), bias.float(), 1e-12, dtype
     ).double()
     torch.testing.assert_close(found, expected, **near)
@@ -158,7 +190,7 @@ def test_memory_that_runs_out_costs_no_text(
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2e8) / total)
     vectors = encoder.encode_passages(texts)
     assert encoder._torch is not None
-    assert encoder._torch.batch_tokens < 65536, "the batches were halved"
+    assert encoder._torch.batch_tokens < 65536, "what was a batch was halved"
     assert (vectors * exact).sum(axis=1).min() >= 0.999
 
 

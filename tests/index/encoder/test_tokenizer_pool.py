@@ -145,10 +145,11 @@ def test_an_encoder_on_a_gpu_has_many_texts_tokenised_by_it(
     plain_models: Models, texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The CPU in a GPU's place."""
-    monkeypatch.setattr(encoder, "CHUNK", 8)
+    monkeypatch.setattr(encoder, "SHARE", 8)
     monkeypatch.setattr(encoder, "MANY", 64)
+    monkeypatch.setattr(Encoder, "_on_cpu", lambda _: True)
     many = [f"{text} {row}" for row, text in enumerate(texts * 9)]
-    model = Encoder.load(str(plain_models("bert")))
+    model = Encoder.load(str(plain_models("bert")), device="cpu")
     expected = model.encode_passages(many)
     assert model._tokenising is None
     monkeypatch.setattr(Encoder, "_on_cpu", lambda _: False)
