@@ -5,18 +5,18 @@
 COLLECTION is a folder in BEIR's layout, whose documents (`title + " " + text`, again from the start
 where they are too few) are encoded, cut at the model's limit; without one, words of the sample
 collection at random, 20 to 300 a text. Needs a CUDA GPU and `pip install 'clsearch[test]'`, which
-holds sentence-transformers; on a CPU a trial of it runs with --device cpu.
+holds sentence-transformers, which encodes the first of them only; on a CPU a trial of it runs with --device cpu.
 
 Prints
 
 1. documents and tokens per second, text in and vectors out, of the embedded model: of
-   sentence-transformers with its defaults, of it in bfloat16, and of clsearch; each runs once to
-   warm up, then all in turn, so often as --rounds says, and the best counts; and the lowest cosine
-   to sentence-transformers in float32;
+   sentence-transformers with its defaults, of it in bfloat16, and of clsearch, which is ready and
+   knows none of their words; each runs once to warm up, then all in turn, so often as --rounds
+   says, and the best counts; and the lowest cosine to sentence-transformers in float32;
 2. for BERT in two sizes with random weights, model FLOP utilisation: operations per second that
    the model needs (`operations`) over those of a square matrix product in the same precision on the
-   same device, measured before and after; end to end from text, and of the model alone, for which
-   batches were made before, at several numbers of tokens a batch;
+   same device, measured before and after; end to end from text, whose words are new to it or not,
+   and of the model alone, for which batches were made before, at several numbers of tokens a batch;
 3. how much of the batches is padding, which only attention can see.
 """
 
@@ -259,8 +259,12 @@ def utilisation(
         dtype = getattr(torch, model.precision)
         before = ceiling(device, dtype, rounds)
         encode = partial(encoder.encode_passages, texts)
-        taken = seconds(encode, device, rounds, partial(forget, encoder))
-        times = {"text to vectors": taken}
+        times = {
+            "text to vectors, words unknown": seconds(
+                encode, device, rounds, partial(forget, encoder)
+            ),
+            "text to vectors, words known": seconds(encode, device, rounds),
+        }
         for limit in limits or [model.batch_tokens]:
             model.batch_tokens = limit
             made = list(batches(tokens, tokenizer.pad, limit))

@@ -65,7 +65,7 @@ def test_the_table_on_a_cpu(
     for line in encoders:
         assert float(line.split()[-1]) >= 0.999
     shares = [line for line in lines if line.startswith("  ")]
-    assert len(shares) == 2 * 3, "two shapes: text to vectors, and two sizes of batches"
+    assert len(shares) == 2 * 4, "two shapes: text to vectors twice, and two sizes of batches"
     assert all(0 < float(line.split()[-1].rstrip("%")) < 200 for line in shares)
     assert lines[-1].startswith("padding in batches of so many tokens: ")
 
