@@ -4,8 +4,9 @@
 
 COLLECTION is a folder in BEIR's layout, whose documents (`title + " " + text`, again from the start
 where they are too few) are encoded, cut at the model's limit; without one, words of the sample
-collection at random, 20 to 300 a text. Needs a CUDA GPU and `pip install 'clsearch[test]'`, which
-holds sentence-transformers, which encodes the first of them only; on a CPU a trial of it runs with --device cpu.
+collection at random, 20 to 300 a text. The peers encode the first --peer-documents of them. Needs a
+CUDA GPU and `pip install 'clsearch[test]'`, which holds sentence-transformers; on a CPU a trial of
+it runs with --device cpu.
 
 Prints
 
