@@ -18,6 +18,7 @@ SHIFT = 1.0
 TUNED_WITH = 500  # passages; the recall that they measure has a standard error below 0.005
 EFFORTS = tuple(round(2 ** (step / 2)) for step in range(4, 23))  # 4, 6, 8, 11, 16, … 2048
 REFINES = (5, 10, 20, 40, 80)
+NEAR = 0.005  # Where no effort finds enough, the least that comes so near to the most is taken.
 
 Search = Callable[[NDArray[np.float32], int], Found]
 
@@ -79,7 +80,7 @@ class Probes:
 def tune(segment: Segment, target: float) -> tuple[Kind, Recall]:
     """The least effort, then the fewest candidates, that find `target` of the ten best.
 
-    Where none do, the most there are. An exact kind is as it is.
+    Where none do, those that come near to the most there is. An exact kind is as it is.
     """
     none = np.array([], np.int64)
     probes = Probes([segment], none, TUNED_WITH)
@@ -88,13 +89,8 @@ def tune(segment: Segment, target: float) -> tuple[Kind, Recall]:
         segment.kind = kind.at(effort, refine)
         return probes.recall(lambda queries, k: segment.search(queries, k, none))
 
-    kind = segment.kind
-    if kind.exact:
-        return kind, measured(0, 1)
-    refines = (1,) if kind.structure == HNSW_FP16 else REFINES
-    efforts = [effort for effort in EFFORTS if effort <= segment.most_effort]
-    # The recall grows with the effort: halve the range of those that may be the least.
-    for refine in refines[2:] or refines:
+    def least(refine: int, target: float) -> int:
+        """The recall grows with the effort: halve the range of those that may be the least."""
         low, high = 0, len(efforts) - 1
         while low < high:
             middle = (low + high) // 2
@@ -102,10 +98,22 @@ def tune(segment: Segment, target: float) -> tuple[Kind, Recall]:
                 high = middle
             else:
                 low = middle + 1
-        effort = efforts[low]
+        return efforts[low]
+
+    kind = segment.kind
+    if kind.exact:
+        return kind, measured(0, 1)
+    refines = (1,) if kind.structure == HNSW_FP16 else REFINES
+    efforts = [effort for effort in EFFORTS if effort <= segment.most_effort]
+    for refine in refines[2:] or refines:
+        effort = least(refine, target)
         found = measured(effort, refine)
         if found.mean >= target:
             break
+    else:
+        target = found.mean - NEAR
+        effort = least(refine, target)
+        found = measured(effort, refine)
     for fewer in [some for some in reversed(refines) if some < refine]:
         if (less := measured(effort, fewer)).mean < target:
             break

@@ -279,6 +279,26 @@ def test_tuning_reaches_the_target_with_the_least(made) -> None:
     segment.kind = before
 
 
+def test_where_no_effort_reaches_the_target_the_most_is_not_paid_for_nothing(made) -> None:
+    """The least effort that comes near to what the most would find."""
+    segment, _, _ = made
+    before = segment.kind
+    kind, found = recall.tune(segment, 1.1)
+    efforts = [effort for effort in recall.EFFORTS if effort <= segment.most_effort]
+    probes = recall.Probes([segment], NONE, 500)
+
+    def at(effort: int) -> float:
+        segment.kind = kind.at(effort, kind.refine if kind.refine == 1 else recall.REFINES[-1])
+        return probes.recall(lambda q, k: segment.search(q, k, NONE)).mean
+
+    goal = at(efforts[-1]) - recall.NEAR
+    assert found.mean >= goal
+    assert kind.effort < efforts[-1]
+    if kind.effort > efforts[0]:
+        assert at(efforts[efforts.index(kind.effort) - 1]) < goal
+    segment.kind = before
+
+
 def test_recall_counts_what_is_missing(made) -> None:
     """Of ten that a scan finds, a search that loses three has a recall of 0.7; ties may swap."""
     segment, _, _ = made
