@@ -27,6 +27,9 @@ _PREPARED = 256
 # What there is to do: many batches, by a stream of one thread for each core, so that none waits for
 # another in the middle of a batch; or the one batch that there is, by all cores.
 Hint = Literal["THROUGHPUT", "LATENCY"]
+# Tokens of a batch: few enough that what one layer hands to the next stays in a core's cache; of
+# queries, which take no longer in fewer, so that what the largest has taken, and keeps, is little.
+_BATCH_TOKENS: dict[Hint, int] = {"THROUGHPUT": 1024, "LATENCY": 256}
 
 
 @cache
@@ -59,9 +62,6 @@ def observe(
 class OpenvinoBert:
     """A BERT encoder on the CPU, for which `runs_in_numpy` holds. Threads may share it."""
 
-    # Few enough that what one layer hands to the next stays in a core's cache.
-    batch_tokens = 1024
-
     def __init__(
         self,
         config: Mapping[str, Json],
@@ -76,6 +76,7 @@ class OpenvinoBert:
         With `one_token`, each text's vector is that of one token, and no other is computed.
         """
         self.precision: Precision = precision
+        self.batch_tokens = _BATCH_TOKENS[hint]
         self._one_token = one_token
         weights = Weights(file)
         self._words = word_rows(weights)
