@@ -9,7 +9,8 @@ that belongs to such a product is in what goes past already: the normalisation b
 own, and the product that reads the same takes it off again, in its bias. The sums are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -89,22 +90,27 @@ class TorchBert:
     def hidden(self, batch: Batch) -> torch.Tensor:
         """`last_hidden_state` in float32, [b, t, d]; zeros where there is padding."""
         layout = _Layout(batch, self._varlen, self._attention, self._device)
-        hidden = self._embed(batch, layout)
-        for layer in self._layers:
-            hidden = self._apply(layer, hidden, layout)
-        return layout.pad(hidden).float()
+        with _current(self._device):
+            return layout.pad(self._through(self._layers, batch, layout)).float()
 
     def tokens(self, batch: Batch, places: NDArray[np.int64]) -> torch.Tensor:
         """`last_hidden_state` of the token in `places` [b] of each text, in float32, [b, d]."""
         layout = _Layout(batch, self._varlen, self._attention, self._device)
+        with _current(self._device):
+            hidden = self._through(self._layers[:-1], batch, layout)
+            layer, width = self._layers[-1], hidden.shape[1]
+            chosen = hidden[upload(layout.starts[:-1] + places, self._device)]
+            query = linear(chosen, layer.projection[:width], layer.projection_bias[:width])
+            pair = linear(hidden, layer.projection[width:], layer.projection_bias[width:])
+            return _finish(layer, chosen, layout.attend_one(query, pair, self._heads)).float()
+
+    def _through(self, layers: Sequence["_Layer"], batch: Batch, layout: "_Layout") -> torch.Tensor:
+        """The tokens of a batch after the first layers, [n, d]."""
         hidden = self._embed(batch, layout)
-        for layer in self._layers[:-1]:
-            hidden = self._apply(layer, hidden, layout)
-        layer, width = self._layers[-1], hidden.shape[1]
-        chosen = hidden[upload(layout.starts[:-1] + places, self._device)]
-        query = linear(chosen, layer.projection[:width], layer.projection_bias[:width])
-        pair = linear(hidden, layer.projection[width:], layer.projection_bias[width:])
-        return _finish(layer, chosen, layout.attend_one(query, pair, self._heads)).float()
+        for layer in layers:
+            projected = linear(hidden, layer.projection, layer.projection_bias)
+            hidden = _finish(layer, hidden, layout.attend(projected, self._heads))
+        return hidden
 
     def _embed(self, batch: Batch, layout: "_Layout") -> torch.Tensor:
         """[n, d]. By transformers' own module where positions are counted in ways of its own."""
@@ -128,10 +134,6 @@ class TorchBert:
             self._dtype,
         )
         return embedded
-
-    def _apply(self, layer: "_Layer", hidden: torch.Tensor, layout: "_Layout") -> torch.Tensor:
-        projected = linear(hidden, layer.projection, layer.projection_bias)
-        return _finish(layer, hidden, layout.attend(projected, self._heads))
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,13 @@ def _triton_kernels(width: int, heads: int, dtype: torch.dtype, device: torch.de
         return None
     from . import triton_kernels
 
-    return triton_kernels if triton_kernels.runs(width, heads, dtype, device) else None
+    with _current(device):
+        return triton_kernels if triton_kernels.runs(width, heads, dtype, device) else None
+
+
+def _current(device: torch.device) -> AbstractContextManager[None]:
+    """The GPU that Triton launches on: other than torch, it does not look where tensors are."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _without(
