@@ -61,6 +61,14 @@ def test_passages_keep_their_direction_in_bfloat16(texts: list[str], exact: np.n
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_on_a_gpu_that_is_not_the_current_one(texts: list[str], exact: np.ndarray) -> None:
+    """Triton launches where it is told to, not where the tensors are."""
+    vectors = Encoder.load(device="cuda:1").encode_passages(texts)
+    assert torch.cuda.current_device() == 0
+    assert (vectors * exact).sum(axis=1).min() >= 0.999
+
+
 def test_float32_is_that_of_the_cpu(texts: list[str]) -> None:
     batch = batch_of(texts[:50])
     some, others = (
