@@ -50,7 +50,7 @@ $(VENV)/test.stamp: $(VENV)/base.stamp $(CODE)
 # hnswlib comes as source, which is built with what is in .venv.
 $(VENV)/bench.stamp: $(VENV)/base.stamp $(CODE)
 	$(BIN)/pip install -q -c constraints.txt pybind11
-	$(INSTALL) '.[bench,fast]'
+	$(INSTALL) '.[bench]'
 	touch $@
 
 clean:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 GROUPS = ("passage", "document")
 STDIN = "-"
 QUERIES = {
+    "native": "encoded by kernels of clsearch's own",
     "numpy": "encoded by numpy",
     "torch": "encoded by torch, which takes seconds to load: no BERT, RoBERTa or DistilBERT",
 }

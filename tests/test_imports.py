@@ -106,7 +106,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     extras = PROJECT["optional-dependencies"]
     in_turn = {"pydantic", "starlette", "triton"}  # FastAPI's own names, and torch's own compiler
     program = [line for name in extras if name not in TOOLS for line in extras[name]]
-    required = PROJECT["dependencies"] + extras["fast"] + extras["parquet"]
+    required = PROJECT["dependencies"] + extras["parquet"]
     named = set(third_party())
     assert named - in_turn <= {
         canonicalize_name(Requirement(line).name) for line in required + program

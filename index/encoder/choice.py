@@ -2,32 +2,27 @@
 
 import sys
 import time
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SAMPLE
+from ..types import Json
 from .batches import Batch, batches
+from .bert_family import is_bert
 from .declaration import Declaration
-from .numpy_bert import runs_in_numpy
+from .kernels import kernels
+from .native_bert import NativeBert, precisions
 from .pipeline import Backend, Precision
-from .pooling import concatenate, pool, pooling_weights
+from .pooling import concatenate, pooling_weights
 from .tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from .openvino_bert import OpenvinoBert
 
 # The least cosine of a passage's vector to that of float32.
 PROMISED: dict[Precision, float] = {"int8": 0.99, "bfloat16": 0.999, "float32": 0.99999}
 
-# Poolings that take one token's vector.
-ONE_TOKEN = (("cls",), ("lasttoken",))
-
-# What is observed for int8, and what each precision is tested on: texts, tokens of each.
-_OBSERVED = (16, 64)
+# What each precision is tested on: texts, tokens of each.
 _TESTED = (4, 128)
 # Characters of a text that has so many tokens in any tokenizer that knows English words.
 _CHARACTERS = 12
@@ -46,14 +41,17 @@ def may_have_gpu() -> bool:
 
 def choose(
     declaration: Declaration, files: list[Path], tokenizer: Tokenizer, precision: Precision | None
-) -> "Backend | None":
+) -> Backend | None:
     """The engine for many passages on this CPU, in `precision` or in the fastest that is promised.
 
-    None where that is torch in float32, or NumPy. Takes a second; the same model gives the same
-    engine, but for precisions that are nearly as fast as each other.
+    None where that is the one for a few. Takes a second; the same model gives the same engine, but
+    for precisions that are nearly as fast as each other.
     """
-    if precision != "float32" and _runs_in_openvino(declaration, files):
-        return _openvino(declaration, files[0], tokenizer, precision)
+    if runs_native(declaration.config, files):
+        if precision is None:
+            return _fastest(declaration, files[0], tokenizer)
+        if precision in precisions():
+            return NativeBert(declaration.config, files[0], precision)
     if precision == "bfloat16" or (precision is None and _FAST_BFLOAT16 & _cpu_flags()):
         from .torch_backend import TorchTransformer
 
@@ -61,71 +59,43 @@ def choose(
     return None
 
 
-def quick(declaration: Declaration, files: list[Path]) -> "OpenvinoBert | None":
-    """The engine for a few texts at a time, in float32; None where OpenVINO does not run the model.
-
-    It takes half the time of NumPy for a query, but some tenths of a second to be made.
-    """
-    if not _runs_in_openvino(declaration, files):
-        return None
-    from .openvino_bert import OpenvinoBert
-
-    one_token = declaration.modes in ONE_TOKEN
-    return OpenvinoBert(declaration.config, files[0], one_token, "float32", hint="LATENCY")
+def runs_native(config: Mapping[str, Json], files: list[Path]) -> bool:
+    """Whether there are kernels for this CPU, and they are the model's."""
+    return kernels() is not None and is_bert(config, files)
 
 
-def _runs_in_openvino(declaration: Declaration, files: list[Path]) -> bool:
-    return bool(
-        find_spec("openvino")
-        and declaration.config.get("model_type") == "bert"
-        and runs_in_numpy(declaration.config, files)
-    )
-
-
-def _openvino(
-    declaration: Declaration, file: Path, tokenizer: Tokenizer, precision: Precision | None
-) -> "OpenvinoBert":
-    """OpenVINO in `precision`, or in the fastest for which fixed texts keep what is promised."""
-    from .openvino_bert import OpenvinoBert, native_precisions, observe
-
-    def make(precision: Precision) -> OpenvinoBert:
-        return OpenvinoBert(declaration.config, file, one_token, precision, ranges)
-
-    one_token = declaration.modes in ONE_TOKEN
-    observed, tested = _samples(tokenizer, declaration)
-    ranges, hidden = observe(declaration.config, file, observed, tested)
-    if precision is not None:
-        return make(precision)
+def _fastest(declaration: Declaration, file: Path, tokenizer: Tokenizer) -> NativeBert | None:
+    """Of the precisions for which fixed texts keep what is promised; None where that is float32."""
+    tested = _sample(tokenizer, declaration)
     weights = pooling_weights(tested.mask, declaration.modes)
     kept = tested.mask if "max" in declaration.modes else None
-    exact = concatenate(declaration.modes, *pool(hidden, weights, kept))
+
+    def vectors(engine: NativeBert) -> NDArray[np.float32]:
+        return concatenate(declaration.modes, *engine.pooled(tested, weights, kept))
+
     best, least = None, float("inf")
-    for candidate in native_precisions():
-        engine = make(candidate)
-        vectors = concatenate(declaration.modes, *engine.pooled(tested, weights, kept))
-        if _cosines(vectors, exact).min() < PROMISED[candidate]:
+    exact = vectors(NativeBert(declaration.config, file, "float32"))
+    for candidate in precisions():
+        engine = NativeBert(declaration.config, file, candidate)
+        if _cosines(vectors(engine), exact).min() < PROMISED[candidate]:
             continue
         seconds = min(_seconds(engine, tested, weights, kept) for _ in range(3))
         if seconds < least:
             best, least = engine, seconds
-    return best or make("float32")
+    return best
 
 
-def _samples(tokenizer: Tokenizer, declaration: Declaration) -> tuple[Batch, Batch]:
-    """Texts of the shipped sample in two batches without padding: to observe, and to test on.
-
-    Fixed, so that a model has the same vectors in every run.
-    """
+def _sample(tokenizer: Tokenizer, declaration: Declaration) -> Batch:
+    """Texts of the shipped sample, without padding: fixed, as is the choice then."""
     files = sorted(file for file in (SAMPLE / "documents").rglob("*") if file.is_file())
     text = "\n".join(file.read_text("utf-8") for file in files)
-    made: list[Batch] = []
-    for offset, (count, width) in enumerate((_OBSERVED, _TESTED)):
-        size = width * _CHARACTERS
-        starts = np.linspace(offset * size // 2, len(text) - size, count, dtype=int)
-        texts = [declaration.passage_prompt + text[start : start + size] for start in starts]
-        tokens = tokenizer.encode(texts, min(width, declaration.passage_length))
-        made += batches(tokens, tokenizer.pad, count * width)
-    return made[0], made[1]
+    count, width = _TESTED
+    size = width * _CHARACTERS
+    starts = np.linspace(0, len(text) - size, count, dtype=int)
+    texts = [declaration.passage_prompt + text[start : start + size] for start in starts]
+    tokens = tokenizer.encode(texts, min(width, declaration.passage_length))
+    [batch] = batches(tokens, tokenizer.pad, count * width)
+    return batch
 
 
 def _cpu_flags() -> set[str]:
@@ -148,9 +118,9 @@ def _seconds(
 
 
 def engine_name(backend: Backend) -> str:
-    """`OpenVINO, int8`: what encodes and how, to be told to people."""
+    """`native, int8`: what encodes and how, to be told to people."""
     kind = type(backend).__name__.lower()
-    names = ("NumPy", "OpenVINO", "torch")
+    names = ("native", "NumPy", "torch")
     library = next(name for name in names if kind.startswith(name.lower()))
     return f"{library}, {getattr(backend, 'precision', 'float32')}"
 

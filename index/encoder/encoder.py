@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from ..errors import ModelError
 from ..types import Json
 from .batches import Batch, Tokens, batches
-from .choice import choose, engine_name, may_have_gpu, quick
+from .bert_family import is_bert
+from .choice import choose, engine_name, may_have_gpu, runs_native
 from .declaration import Declaration, read_declaration
 from .fingerprint import fingerprint
 from .hub import Source, find_model
 from .modules import unit_length
-from .numpy_bert import NumpyBert, runs_in_numpy
+from .native_bert import NativeBert
+from .numpy_bert import NumpyBert
 from .pipeline import Backend, Precision, ahead, spread
 from .pooling import concatenate, kept_tokens, pooling_weights
 from .tokenizer import Tokenizer
@@ -46,9 +48,9 @@ Tokenise: TypeAlias = Callable[[Sequence[str], int], Tokens]
 class Encoder:
     """Texts to vectors of unit length, as a model folder declares it.
 
-    A few tokens go through NumPy where it can run the model, many through torch, which is imported
-    on its first use; many passages on a CPU through the engine that `choose` finds. Threads may
-    share an encoder.
+    On a CPU a BERT goes through kernels of our own where there are any for it, many passages in the
+    precision that `choose` finds. Where there are none, a few tokens go through NumPy. All else is
+    for torch, which is imported on its first use. Threads may share an encoder.
     """
 
     def __init__(
@@ -70,14 +72,12 @@ class Encoder:
         self._files = weight_files(declaration.folder)
         self._tokenizer = Tokenizer(declaration)
         self.room = self._room()
-        self._runs_in_numpy = device in (None, "cpu") and runs_in_numpy(
-            declaration.config, self._files
-        )
-        self._numpy: NumpyBert | None = None
+        self._is_bert = device in (None, "cpu") and is_bert(declaration.config, self._files)
+        self._runs_native = self._is_bert and runs_native(declaration.config, self._files)
+        self._small: NativeBert | NumpyBert | None = None
         self._torch: TorchTransformer | None = None
         self._replicas: list[TorchTransformer] | None = None
         self._engine: Backend | None = None
-        self._quick: Backend | None = None
         self._words: WordTable | None = None
         self._tokenising: TokenizerPool | None = None
         self._chosen = False
@@ -124,14 +124,14 @@ class Encoder:
     def declaration(self) -> Mapping[str, Json]:
         """What the model declares, as JSON: modules, pooling, prompts, lengths, revision.
 
-        And what a few short texts, a query, are encoded by on a CPU (numpy or torch), and the
-        engines that have encoded passages.
+        And what a few short texts, a query, are encoded by on a CPU (native, numpy or torch), and
+        the engines that have encoded passages.
         """
         engines: list[Json] = [*sorted(self._used)]
         return {
             "model": self.name,
             "revision": self._source.revision,
-            "queries": "numpy" if self._runs_in_numpy else "torch",
+            "queries": "native" if self._runs_native else "numpy" if self._is_bert else "torch",
             **self._declared.describe(),
             "engines": engines,
         }
@@ -143,7 +143,7 @@ class Encoder:
         beginning. Raises ModelError where the model gives no direction (zeros, or no numbers).
         """
         declared = self._declared
-        return self._encode(texts, declared.query_prompt, declared.query_length, self._for_queries)
+        return self._encode(texts, declared.query_prompt, declared.query_length, self._exact)
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of passages, as `encode_queries`, with the passages' prompt and limit."""
@@ -151,11 +151,7 @@ class Encoder:
         return self._encode(texts, declared.passage_prompt, declared.passage_length, self._fast)
 
     def warm(self) -> None:
-        """Get ready for many queries, as a server does before the first of them.
-
-        On a CPU where OpenVINO runs the model, it encodes queries from now on, in float32.
-        """
-        self._quicken()
+        """Get ready for many queries, as a server does before the first of them."""
         self.encode_queries(["a"])
 
     def token_spans(self, text: str) -> NDArray[np.int64]:
@@ -168,9 +164,9 @@ class Encoder:
     def word_vectors(self, texts: Sequence[str]) -> Words | None:
         """The tokens of texts, by the vectors that the transformer begins with.
 
-        None where NumPy does not run the model.
+        None where the model is no BERT on the CPU.
         """
-        if not self._runs_in_numpy:
+        if not self._is_bert:
             return None
         if self._words is None:
             self._words = WordTable(self._files[0], self._tokenizer)
@@ -276,13 +272,15 @@ class Encoder:
             )
         return room
 
-    def _backend(self, tokens: int) -> "NumpyBert | TorchTransformer":
-        """NumPy for little work, as long as torch has not been loaded for more; torch otherwise."""
+    def _backend(self, tokens: int) -> "NativeBert | NumpyBert | TorchTransformer":
+        """What is exact: our kernels; NumPy for little, unless torch has been loaded; torch."""
         with self._loading:
-            if self._torch is None and self._runs_in_numpy and tokens <= NumpyBert.most_tokens:
-                if self._numpy is None:
-                    self._numpy = NumpyBert(self._declared.config, self._files[0])
-                return self._numpy
+            little = self._is_bert and tokens <= NumpyBert.most_tokens and self._torch is None
+            if (self._runs_native and self._on_cpu()) or little:
+                if self._small is None:
+                    kind = NativeBert if self._runs_native else NumpyBert
+                    self._small = kind(self._declared.config, self._files[0])
+                return self._small
             if self._torch is None:
                 from .torch_backend import TorchTransformer
 
@@ -303,27 +301,11 @@ class Encoder:
         self._used.update(map(engine_name, backends))
         return backends
 
-    def _quicken(self) -> None:
-        """Let OpenVINO encode queries, on a CPU where it runs the model."""
-        with self._loading:
-            if self._quick is None and self._on_cpu():
-                # Where it fails on this machine, they go through NumPy or torch, as without it.
-                with suppress(RuntimeError):
-                    self._quick = quick(self._declared, self._files)
-
-    def _for_queries(self, tokens: int) -> list[Backend]:
-        """As `_exact`; many queries do not wait for torch where OpenVINO is sooner ready."""
-        if tokens > NumpyBert.most_tokens and self._torch is None:
-            self._quicken()
-        return self._exact(tokens)
-
     def _on_cpu(self) -> bool:
         return self._device == "cpu" or (self._device is None and not may_have_gpu())
 
     def _exact(self, tokens: int) -> list[Backend]:
         """The backend for so many tokens; with torch and no device named, one for each GPU."""
-        if self._quick is not None:
-            return [self._quick]
         backend, first = self._backend(tokens), self._torch
         if first is None or backend is not first or self._device is not None:
             return [backend]

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import chain, islice
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -75,7 +76,9 @@ def spread(
     it raises ends the others after their batch, and is raised here once all threads have ended.
     """
     workers = [backend for backend in backends for _ in range(backend.in_flight)]
-    if len(workers) == 1:
+    first = list(islice(batches, 2))
+    batches = chain(first, batches)
+    if len(workers) == 1 or len(first) < 2:
         _work_off(workers[0], batches, work)
         return
     from concurrent.futures import ThreadPoolExecutor, as_completed

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from .batches import Batch, ranges
-from .numpy_bert import BERT
+from .bert_family import BERT
 
 try:
     from torch.nn.attention.varlen import varlen_attn

@@ -98,18 +98,26 @@ class Weights:
             self._map.madvise(mmap.MADV_DONTNEED)
         return arrays
 
+    def stored(self, name: str) -> tuple[str, NDArray[np.generic]]:
+        """How a tensor's numbers are stored (F16, ...), and these, as long as `self` lives."""
+        return self._tensors[name][0], self._raw(name)
+
     def rows(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows of a tensor as float32, [..., d]: only these are read and converted.
 
         Raises ModelError where an index is out of range, which is a tokenizer of another model.
         """
-        raw = self._raw(name)
-        if indices.size and int(indices.max()) >= len(raw):
+        self.refuse_beyond(name, indices)
+        return self._floats(name, self._raw(name)[indices])
+
+    def refuse_beyond(self, name: str, indices: NDArray[np.int64]) -> None:
+        """Raise ModelError where an index is that of no row: the tokenizer is another model's."""
+        rows = self._tensors[name][1][0]
+        if indices.size and int(indices.max()) >= rows:
             raise ModelError(
-                f"{self.path}: {name} has {len(raw)} rows, but the tokenizer gives token "
+                f"{self.path}: {name} has {rows} rows, but the tokenizer gives token "
                 f"{int(indices.max())}: tokenizer and weights are not of one model"
             )
-        return self._floats(name, raw[indices])
 
     def _raw(self, name: str) -> NDArray[np.generic]:
         if not self.readable(name):

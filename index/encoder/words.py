@@ -27,7 +27,7 @@ class Words(NamedTuple):
 
 
 class WordTable:
-    """The table of a model that `runs_in_numpy`. Only the rows of a text's tokens are read."""
+    """The table of a model that `is_bert`. Only the rows of a text's tokens are read."""
 
     def __init__(self, file: Path, tokenizer: Tokenizer) -> None:
         """Of the weights in a file."""

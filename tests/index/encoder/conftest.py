@@ -14,7 +14,7 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from clsearch.index.encoder import encoder
+from clsearch.index.encoder import choice, encoder
 from clsearch.index.encoder.numpy_bert import NumpyBert
 
 ARCHITECTURES = ("bert", "distilbert", "mpnet", "xlm-roberta", "modernbert")
@@ -217,7 +217,13 @@ def reference(plain_models: Callable[[str], Path]) -> Callable[[str], SentenceTr
 
 
 @pytest.fixture
-def only_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU for which there are none of ours: NumPy for a little, torch for the rest."""
+    monkeypatch.setattr(choice, "kernels", lambda: None)
+
+
+@pytest.fixture
+def only_torch(monkeypatch: pytest.MonkeyPatch, no_kernels: None) -> None:
     """Send everything through torch in float32, also what others could do."""
     monkeypatch.setattr(NumpyBert, "most_tokens", -1)
     monkeypatch.setattr(encoder, "choose", lambda *given: None)

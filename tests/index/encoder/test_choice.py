@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from clsearch.index.encoder import Encoder, choice
+from clsearch.index.encoder.kernels import kernels
 from clsearch.index.encoder.pipeline import Backend
 
 NewModel = Callable[..., Path]
 MANY = ["reset the router", *["short words in the network"] * 900]
+
+native = pytest.mark.skipif(kernels() is None, reason="no kernels for this CPU")
 
 
 @pytest.fixture
@@ -20,20 +23,21 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_GPU_DEVICES", ())
 
 
-@pytest.fixture
-def no_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
-
-
 def engines(encoder: Encoder) -> object:
     encoder.encode_passages(MANY)
     return encoder.declaration["engines"]
 
 
-def test_few_passages_and_all_queries_are_exact(new_model: NewModel) -> None:
+@pytest.mark.parametrize("name", [pytest.param("native", marks=native), "NumPy"])
+def test_few_passages_and_all_queries_are_exact(
+    name: str, new_model: NewModel, request: pytest.FixtureRequest
+) -> None:
+    if name == "NumPy":
+        request.getfixturevalue("no_kernels")
     encoder = Encoder.load(str(new_model()), device="cpu")
     encoder.encode_passages(MANY[:3])
-    assert encoder.declaration["engines"] == ["NumPy, float32"]
+    assert encoder.declaration["engines"] == [f"{name}, float32"]
+    assert encoder.declaration["queries"] == name.lower()
     exact = Encoder.load(encoder.name, precision="float32")
     engines(encoder)
     np.testing.assert_allclose(
@@ -41,21 +45,20 @@ def test_few_passages_and_all_queries_are_exact(new_model: NewModel) -> None:
     )
 
 
+@native
 @pytest.mark.usefixtures("no_gpu")
 def test_what_keeps_no_promise_is_not_taken(
     new_model: NewModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "PROMISED", dict.fromkeys(choice.PROMISED, 1.1))
-    assert engines(Encoder.load(str(new_model()))) == ["OpenVINO, float32"]
+    assert engines(Encoder.load(str(new_model()))) == ["native, float32"]
 
 
+@native
 @pytest.mark.usefixtures("no_gpu")
 def test_the_fastest_is_taken(new_model: NewModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openvino")
-    from clsearch.index.encoder import openvino_bert
-
-    took = {"int8": 2.0, "bfloat16": 1.0}
-    monkeypatch.setattr(openvino_bert, "native_precisions", lambda: list(took))
+    took = {"int8": 2.0, "float32": 1.0}
+    monkeypatch.setattr(choice, "precisions", lambda: list(took))
     monkeypatch.setattr(choice, "PROMISED", dict.fromkeys(choice.PROMISED, -1.0))
 
     def seconds(engine: Backend, *_: object) -> float:
@@ -63,13 +66,13 @@ def test_the_fastest_is_taken(new_model: NewModel, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(choice, "_seconds", seconds)
     folder = str(new_model())
-    assert engines(Encoder.load(folder)) == ["OpenVINO, bfloat16"]
+    assert engines(Encoder.load(folder)) == ["native, float32"]
     took["int8"] = 0.5
-    assert engines(Encoder.load(folder)) == ["OpenVINO, int8"]
+    assert engines(Encoder.load(folder)) == ["native, int8"]
 
 
-@pytest.mark.usefixtures("no_gpu", "no_openvino")
-def test_without_openvino_torch_in_what_the_cpu_computes_fast(
+@pytest.mark.usefixtures("no_gpu", "no_kernels")
+def test_without_kernels_torch_in_what_the_cpu_computes_fast(
     new_model: NewModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = str(new_model())
@@ -84,7 +87,7 @@ def test_another_architecture_goes_to_torch(
     new_model: NewModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "_cpu_flags", lambda: {"avx2"})
-    assert engines(Encoder.load(str(new_model("distilbert")))) == ["torch, float32"]
+    assert engines(Encoder.load(str(new_model("modernbert")))) == ["torch, float32"]
 
 
 def test_a_gpu_is_torchs(new_model: NewModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,12 +95,14 @@ def test_a_gpu_is_torchs(new_model: NewModel, monkeypatch: pytest.MonkeyPatch) -
     assert engines(Encoder.load(str(new_model()))) == ["torch, float32"]
 
 
-def test_openvino_needs_no_torch(new_model: NewModel) -> None:
+@native
+def test_many_passages_and_queries_need_no_torch(new_model: NewModel) -> None:
     program = (
         "import sys; from clsearch.index.encoder import Encoder; "
-        "encoder = Encoder.load(sys.argv[1], device='cpu', precision='int8'); "
+        "encoder = Encoder.load(sys.argv[1], device='cpu'); "
         "encoder.encode_passages(['reset the router'] * 900); "
-        "print(encoder.declaration['engines'], {'torch', 'transformers'} & set(sys.modules))"
+        "encoder.encode_queries(['reset the router'] * 900); "
+        "print({'torch', 'transformers'} & set(sys.modules))"
     )
     result = subprocess.run(
         [sys.executable, "-c", program, str(new_model())],
@@ -105,5 +110,5 @@ def test_openvino_needs_no_torch(new_model: NewModel) -> None:
         text=True,
         check=True,
     )
-    assert result.stdout == "['OpenVINO, int8'] set()\n"
+    assert result.stdout == "set()\n"
     assert result.stderr == ""

@@ -21,11 +21,13 @@ PASSAGES = [
 ]
 
 
-@pytest.mark.parametrize("most_tokens", [-1, 10**6], ids=["torch", "numpy"])
+@pytest.mark.parametrize("by", ["native", "numpy", "torch"])
 def test_as_sentence_transformers(
-    most_tokens: int, assert_same: Same, monkeypatch: pytest.MonkeyPatch
+    by: str, assert_same: Same, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(NumpyBert, "most_tokens", most_tokens)
+    if by != "native":
+        request.getfixturevalue("no_kernels")
+        monkeypatch.setattr(NumpyBert, "most_tokens", -1 if by == "torch" else 10**6)
     encoder = Encoder.load(precision="float32")
     model = SentenceTransformer(
         str(EMBEDDED_MODEL), device="cpu", model_kwargs={"dtype": torch.float32}

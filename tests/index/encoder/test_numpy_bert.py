@@ -14,19 +14,22 @@ from safetensors.torch import load_file, save_file
 
 from clsearch.index.encoder import Encoder
 from clsearch.index.encoder.batches import batches
+from clsearch.index.encoder.bert_family import is_bert
 from clsearch.index.encoder.declaration import read_declaration
-from clsearch.index.encoder.numpy_bert import NumpyBert, runs_in_numpy
+from clsearch.index.encoder.numpy_bert import NumpyBert
 from clsearch.index.encoder.pooling import MODES
 from clsearch.index.encoder.tokenizer import Tokenizer
 from clsearch.index.encoder.torch_backend import TorchTransformer
 
 NewModel = Callable[..., Path]
 
+pytestmark = pytest.mark.usefixtures("no_kernels")
+
 
 def assert_equal_in_both(folder: Path, texts: list[str]) -> None:
     declared = read_declaration(folder)
     file = folder / "model.safetensors"
-    assert runs_in_numpy(declared.config, [file])
+    assert is_bert(declared.config, [file])
     tokenizer = Tokenizer(declared)
     in_numpy, in_torch = NumpyBert(declared.config, file), TorchTransformer(folder, "cpu")
     for batch in batches(tokenizer.encode(texts, declared.passage_length), tokenizer.pad, 100):
@@ -126,7 +129,7 @@ def test_what_numpy_cannot_do_goes_to_torch(
 ) -> None:
     folder = new_model("bert", **changes)
     declared = read_declaration(folder)
-    assert not runs_in_numpy(declared.config, [folder / "model.safetensors"])
+    assert not is_bert(declared.config, [folder / "model.safetensors"])
     tokenizer, model = Tokenizer(declared), TorchTransformer(folder, "cpu")
     (batch,) = batches(tokenizer.encode(texts[:1], 24), tokenizer.pad, 100)
     raw = model.forward(batch)[:, 0]
@@ -148,12 +151,13 @@ def test_little_work_in_numpy_much_in_torch(new_model: NewModel) -> None:
 
 def test_a_query_imports_neither_torch_nor_transformers(new_model: NewModel) -> None:
     program = (
-        "import sys; from clsearch.index.encoder import Encoder; "
+        "import sys; from clsearch.index.encoder import Encoder, choice; "
+        "choice.kernels = lambda: None; "
         "encoder = Encoder.load(sys.argv[1]); "
         "vector = encoder.encode_queries(['how do i reset the router', '']); "
         "encoder.fingerprint, encoder.token_spans('a b'); "
         "heavy = {'torch', 'transformers', 'scipy', 'faiss', 'huggingface_hub'}; "
-        "print(vector.shape, sorted(heavy & set(sys.modules)))"
+        "print(vector.shape, encoder.declaration['queries'], sorted(heavy & set(sys.modules)))"
     )
     result = subprocess.run(
         [sys.executable, "-c", program, str(new_model("bert"))],
@@ -161,5 +165,5 @@ def test_a_query_imports_neither_torch_nor_transformers(new_model: NewModel) -> 
         text=True,
         check=True,
     )
-    assert result.stdout == "(2, 32) []\n"
+    assert result.stdout == "(2, 32) numpy []\n"
     assert result.stderr == ""

@@ -1,0 +1,112 @@
+"""The functions of `bert.c`, which the package was built with, for what this CPU is.
+
+Where no compiler was there, or the CPU is another, there are none: NumPy and torch work then.
+"""
+
+import ctypes
+from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+_BUILDS = ("avx512", "avx2")  # the faster one first
+_RUNS, _INT8, _BFLOAT16, _TILES = 1, 2, 4, 8  # of what `abilities` gives
+
+
+class Tensor(Structure):
+    """As the file of C says."""
+
+    _fields_ = (("numbers", c_void_p), ("type", c_int64))
+
+
+class Product(Structure):
+    """As the file of C says."""
+
+    _fields_ = (
+        ("weight", Tensor),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+        ("shift", c_void_p),
+        ("outputs", c_int64),
+        ("inputs", c_int64),
+    )
+
+
+class Norm(Structure):
+    """As the file of C says."""
+
+    _fields_ = (("scale", c_void_p), ("bias", c_void_p))
+
+
+class Layer(Structure):
+    """As the file of C says."""
+
+    _fields_ = (
+        ("query", Product),
+        ("key", Product),
+        ("value", Product),
+        ("output", Product),
+        ("attention_norm", Norm),
+        ("inner", Product),
+        ("outer", Product),
+        ("norm", Norm),
+    )
+
+
+class Model(Structure):
+    """As the file of C says."""
+
+    _fields_ = (
+        ("layers", POINTER(Layer)),
+        ("words", Tensor),
+        ("places", Tensor),
+        ("types", Tensor),
+        ("norm", Norm),
+        ("depth", c_int64),
+        ("size", c_int64),
+        ("heads", c_int64),
+        ("inner", c_int64),
+        ("precision", c_int64),
+        ("activation", c_int64),
+        ("tiles", c_int64),
+        ("bfloat16", c_int64),
+        ("epsilon", c_double),
+    )
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The library, and what of it this CPU runs."""
+
+    library: Any
+    int8: bool
+    bfloat16: bool
+    tiles: bool
+
+    @classmethod
+    def built_for(cls, name: str) -> "Kernels | None":
+        """Those for `avx512` or `avx2`; None where they were not built, or do not run here."""
+        found = find_spec(f"{__package__}.bert_{name}")
+        if found is None or found.origin is None:
+            return None
+        library = ctypes.CDLL(found.origin)
+        library.abilities.restype = library.room.restype = c_int64
+        library.room.argtypes = [POINTER(Model), c_int64, c_int64]
+        library.encode.restype = None
+        library.encode.argtypes = [
+            POINTER(Model),
+            *[c_void_p] * 4,
+            c_int64,
+            *[c_void_p] * 3,
+        ]
+        has = library.abilities()
+        if not has & _RUNS:
+            return None
+        return cls(library, bool(has & _INT8), bool(has & _BFLOAT16), bool(has & _TILES))
+
+
+@cache
+def kernels() -> Kernels | None:
+    """The fastest that run on this CPU."""
+    return next(filter(None, map(Kernels.built_for, _BUILDS)), None)
