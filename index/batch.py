@@ -1,6 +1,7 @@
 """Documents to passages to vectors, a batch at a time: what sync, add and repair share."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -143,6 +144,34 @@ class _Plan:
     dropped: list[int]
 
 
+class _Slice(threading.Thread):
+    """Texts, by hash, on their way through the encoder, while the next are read and split."""
+
+    def __init__(self, encoder: EncoderLike, texts: dict[str, str]) -> None:
+        """Begin at once. A process that ends does not wait for it."""
+        super().__init__(name="passages", daemon=True)
+        self.texts = texts
+        self._encoder = encoder
+        self._encoded: NDArray[np.float32] | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """What the thread does."""
+        try:
+            self._encoded = self._encoder.encode_passages(list(self.texts.values()))
+        except BaseException as error:
+            self._error = error
+
+    def vectors(self) -> Mapping[str, NDArray[np.float32]]:
+        """By hash, once they are there. Raises what the encoder has raised."""
+        self.join()
+        if self._encoded is None:
+            assert self._error is not None
+            raise self._error
+        return dict(zip(self.texts, self._encoded, strict=True))
+
+
 class Batch:
     """Changes that wait for the next commit. Nothing is lost or half done where it is dropped."""
 
@@ -161,6 +190,7 @@ class Batch:
         self._next_key = documents.next_key(store)
         self._next_source = sources.next_id(store)
         self._opened: dict[int, Segment] = {}
+        self._slice: _Slice | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -270,7 +300,8 @@ class Batch:
 
     def _want(self, hash: str, text: str) -> None:
         """See to it that there is a vector for this text when the batch is committed."""
-        if hash in self._vectors or hash in self._texts or hash in self._copies:
+        coming = self._slice.texts if self._slice else {}
+        if any(hash in some for some in (self._vectors, self._texts, self._copies, coming)):
             self.tally.reused += 1
             return
         held = passages.with_vector(self.store, hash)
@@ -283,12 +314,19 @@ class Batch:
             self._encode()
 
     def _encode(self) -> None:
-        if not self._texts:
+        """Send the texts that wait to the encoder, as soon as it has done those before them."""
+        self._take_encoded()
+        if self._texts:
+            self._slice = _Slice(self._encoder, self._texts)
+            self._texts = {}
+
+    def _take_encoded(self) -> None:
+        """Wait for the texts that were sent."""
+        if self._slice is None:
             return
-        encoded = self._encoder.encode_passages(list(self._texts.values()))
-        self._vectors.update(zip(self._texts, encoded, strict=True))
-        self.tally.encoded += len(self._texts)
-        self._texts.clear()
+        done, self._slice = self._slice, None
+        self._vectors.update(done.vectors())
+        self.tally.encoded += len(done.texts)
         self._after_slice()
 
     def remove(self, key: int) -> None:
@@ -316,6 +354,7 @@ class Batch:
                 text = next((text for text in texts if text_hash(text) == row.hash), texts[0])
                 self._want(row.hash, text)
             self._encode()
+            self._take_encoded()
             ids = [row.id for _, row in rows]
             segment = self._write(ids, [row.hash for _, row in rows])
             with self.store.transaction():
@@ -338,6 +377,7 @@ class Batch:
         if not (self._plans or self._sources or self._gone or self._gone_sources):
             return
         self._encode()
+        self._take_encoded()
         next_id = passages.next_id(self.store)
         fresh: dict[int, str] = {}
         ids: list[list[int]] = []
