@@ -35,12 +35,12 @@ struct tensor {
     int64_t type; /* enum number */
 };
 
-/* [outputs, inputs]: in FLOAT32 as the file has it, else in panels. `scale` and `shift`, which has
-   been multiplied by it, are of each output in INT8. */
+/* [outputs, inputs]: in panels, or, in FLOAT32, as the file has it where it is not `panelled`.
+   `scale`, and `shift`, which has been multiplied by it, are of each output in INT8. */
 struct product {
     struct tensor weight;
     const float *bias, *scale, *shift;
-    int64_t outputs, inputs;
+    int64_t outputs, inputs, panelled;
 };
 
 struct norm {
@@ -220,27 +220,31 @@ INLINE floats activated(floats x, int activation, int exact) {
 
 /* ---- Blocks of products -------------------------------------------------------------------- */
 
-/* c [rows, 16 or 32] = a times panels, for up to 32 rows, added to c where `more` says so: `a` and `c` have rows
-   of so many bytes and numbers, panels follow each other by `panel` bytes, and `steps` tells how
-   many steps of an instruction (of one, two or four numbers a column) there are. */
-#define DEFINE_BLOCK(NAME, KIND, LOAD, STORE, LEFT, MULTIPLY)                                        \
+/* c [rows, 16 or 32] = a times panels, for up to 32 rows, added to c where `more` says so. Rows of
+   `a` and `c` have so many bytes and numbers, panels, which have BYTES for a column in a step,
+   follow each other by `panel` bytes; there are `steps` steps of an instruction: of one, two or four
+   numbers a column. */
+#define DEFINE_BLOCK(...) DEFINE_BLOCK_OF(__VA_ARGS__)
+#define DEFINE_BLOCK_OF(NAME, KIND, AGAIN, STORE, BYTES, LOAD, LEFT, MULTIPLY)                       \
     static void NAME(const char *a, int64_t stride, const char *b, int64_t panel, int64_t steps,   \
                      float *made, int64_t width, int rows, int panels, int more) {                 \
         for (int p = 0; p < panels * VECTORS; p += 2) {                                            \
             const char *first = b + (p / VECTORS) * panel;                                         \
             const int alone = p + 1 == panels * VECTORS;                                           \
-            const char *second = VECTORS == 2 ? first + 4 * LANES : alone ? first : first + panel; \
+            const char *second = VECTORS == 2 ? first + BYTES * LANES                              \
+                                 : alone      ? first                                              \
+                                              : first + panel;                                     \
             for (int r = 0; r < rows; r += ROWS) {                                                 \
                 const char *row = a + r * stride;                                                  \
                 float *c = made + r * width + p * LANES;                                           \
                 KIND sum[ROWS][2];                                                                 \
                 for (int i = 0; i < ROWS; i++) {                                                   \
-                    sum[i][0] = more ? LOAD(c + i * width) : (KIND){0};                            \
-                    sum[i][1] = more && !alone ? LOAD(c + i * width + LANES) : (KIND){0};          \
+                    sum[i][0] = more ? AGAIN(c + i * width) : (KIND){0};                           \
+                    sum[i][1] = more && !alone ? AGAIN(c + i * width + LANES) : (KIND){0};         \
                 }                                                                                  \
                 for (int64_t s = 0; s < steps; s++) {                                              \
-                    const KIND left_half = LOAD(first + s * 4 * PANEL);                            \
-                    const KIND right_half = LOAD(second + s * 4 * PANEL);                          \
+                    const KIND left_half = LOAD(first + s * BYTES * PANEL);                        \
+                    const KIND right_half = LOAD(second + s * BYTES * PANEL);                      \
                     for (int i = 0; i < ROWS; i++) {                                               \
                         const __typeof__(LEFT(row)) left = LEFT(row + i * stride + 4 * s);         \
                         sum[i][0] = MULTIPLY(sum[i][0], left, left_half);                          \
@@ -267,15 +271,21 @@ INLINE floats one_float(const char *p) {
     return set(number);
 }
 #define MULTIPLY_FLOATS(sum, left, right) fma(left, right, sum)
+#define load_halves(p) half((const uint16_t *)(p))
+#define load_brains(p) brain((const uint16_t *)(p))
 #define SET_WHOLES(p) set_wholes(four_bytes(p))
 
-DEFINE_BLOCK(block_float32, floats, load_floats, store, one_float, MULTIPLY_FLOATS)
-DEFINE_BLOCK(block_int8, wholes, load_wholes, store_wholes, SET_WHOLES, dot_int8)
+#define IN_FLOATS floats, load_floats, store
+#define IN_WHOLES wholes, load_wholes, store_wholes
+DEFINE_BLOCK(block_float32, IN_FLOATS, 4, load_floats, one_float, MULTIPLY_FLOATS)
+DEFINE_BLOCK(block_halves, IN_FLOATS, 2, load_halves, one_float, MULTIPLY_FLOATS)
+DEFINE_BLOCK(block_brains, IN_FLOATS, 2, load_brains, one_float, MULTIPLY_FLOATS)
+DEFINE_BLOCK(block_int8, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_int8)
 #ifdef __AVX512BF16__
 #define MULTIPLY_BRAIN(sum, left, right)                                                             \
     _mm512_dpbf16_ps(sum, (__m512bh)SET_WHOLES(left), (__m512bh)right)
 INLINE const char *itself(const char *p) { return p; }
-DEFINE_BLOCK(block_bfloat16, floats, load_floats, store, itself, MULTIPLY_BRAIN)
+DEFINE_BLOCK(block_bfloat16, IN_FLOATS, 4, load_floats, itself, MULTIPLY_BRAIN)
 #endif
 
 #ifdef __AMX_TILE__
@@ -337,8 +347,8 @@ static void start_tiles(void) {
 }
 #endif
 
-/* As above; int8 gives whole numbers. */
-INLINE void block(int precision, int tiles, const void *a, int64_t stride, const void *b,
+/* As above; int8 gives whole numbers, and panels of float32 may be stored in another type. */
+INLINE void block(int precision, int type, int tiles, const void *a, int64_t stride, const void *b,
                   int64_t panel, int64_t steps, float *c, int64_t width, int rows, int panels, int more) {
 #ifdef __AMX_TILE__
     if (tiles && precision == INT8) {
@@ -357,8 +367,12 @@ INLINE void block(int precision, int tiles, const void *a, int64_t stride, const
     else if (precision == BFLOAT16)
         block_bfloat16(a, stride, b, panel, steps, c, width, rows, panels, more);
 #endif
-    else
+    else if (type == F32)
         block_float32(a, stride, b, panel, steps, c, width, rows, panels, more);
+    else if (type == F16)
+        block_halves(a, stride, b, panel, steps, c, width, rows, panels, more);
+    else
+        block_brains(a, stride, b, panel, steps, c, width, rows, panels, more);
 }
 
 /* ---- From one form to another -------------------------------------------------------------- */
@@ -520,20 +534,20 @@ static struct left left_of(int precision, const float *tokens, int64_t n, int64_
 /* ---- A layer's parts ------------------------------------------------------------------------ */
 
 /* Bytes of a panel, in each precision, of `inputs` numbers. */
-INLINE int64_t panel_bytes(int precision, int64_t inputs) {
-    return precision == FLOAT32 ? WIDE(inputs, PANEL) * 4 * PANEL
+INLINE int64_t panel_bytes(int precision, int type, int64_t inputs) {
+    return precision == FLOAT32 ? WIDE(inputs, PANEL) * (type == F32 ? 4 : 2) * PANEL
                                 : WIDE(inputs * (precision == BFLOAT16 ? 2 : 1), STEP) * PANEL;
 }
 
 /* What `multiply` makes of the sums of some tokens: out = activation(sums + bias + added). */
-struct made {
+struct finished {
     const float *scale, *added; /* of each token, INT8; or NULL */
     float *out;
     int activation;
 };
 
 INLINE void finish_as(const struct product *product, const float *sums, int64_t first, int64_t rows,
-                      int64_t columns, struct made made, int activation, int precision) {
+                      int64_t columns, struct finished as, int activation, int precision) {
     const int64_t width = WIDE(product->outputs, PANEL);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < columns; k += LANES) {
@@ -543,25 +557,25 @@ INLINE void finish_as(const struct product *product, const float *sums, int64_t 
                 const floats sum = to_floats(load_wholes(sums + i * BLOCK + k));
                 const floats shifted =
                     fma(sum, load(product->scale + column), load(product->shift + column));
-                x = fma(shifted, set(made.scale[i]), x);
+                x = fma(shifted, set(as.scale[i]), x);
             } else
                 x += load(sums + i * BLOCK + k);
-            if (made.added)
-                x += load(made.added + at);
-            store(made.out + at, activated(x, activation, precision == FLOAT32));
+            if (as.added)
+                x += load(as.added + at);
+            store(as.out + at, activated(x, activation, precision == FLOAT32));
         }
 }
 
 /* In the columns of a panel or two of the product, from `first` on. */
 static void finish(const struct product *product, const float *sums, int64_t first, int64_t rows,
-                   int64_t columns, struct made made, int precision) {
+                   int64_t columns, struct finished as, int precision) {
 #define FINISH_AS(ACTIVATION, PRECISION)                                                             \
-    finish_as(product, sums, first, rows, columns, made, ACTIVATION, PRECISION)
+    finish_as(product, sums, first, rows, columns, as, ACTIVATION, PRECISION)
 #define IN_EACH(ACTIVATION)                                                                          \
     precision == INT8       ? FINISH_AS(ACTIVATION, INT8)                                          \
     : precision == BFLOAT16 ? FINISH_AS(ACTIVATION, BFLOAT16)                                      \
                             : FINISH_AS(ACTIVATION, FLOAT32)
-    switch (made.activation) {
+    switch (as.activation) {
     case GELU:
         IN_EACH(GELU);
         break;
@@ -587,15 +601,18 @@ static void multiply(const struct model *model, const struct product *product, s
                      int64_t n, float *out, const float *added, int activation, float *room) {
     const int precision = model->precision;
     const int64_t width = WIDE(product->outputs, PANEL);
-    const int64_t bytes = panel_bytes(precision, product->inputs), steps = bytes / STEP;
-    const int64_t group = precision == FLOAT32 ? WIDE(n, GROUP) : GROUP;
+    const int made = precision == FLOAT32 && !product->panelled;
+    const int type = made ? F32 : product->weight.type;
+    const int64_t step = precision == FLOAT32 && type != F32 ? STEP / 2 : STEP;
+    const int64_t bytes = panel_bytes(precision, type, product->inputs), steps = bytes / step;
+    const int64_t group = made ? WIDE(n, GROUP) : GROUP;
     _Alignas(64) float sums[GROUP * BLOCK];
     for (int64_t start = 0; start < n; start += group)
         for (int64_t first = 0; first < width; first += BLOCK) {
             const int64_t columns = width - first < BLOCK ? PANEL : BLOCK;
             const int panels = columns / PANEL;
             const char *b = (const char *)product->weight.numbers + first / PANEL * bytes;
-            if (precision == FLOAT32) {
+            if (made) {
                 for (int p = 0; p < panels; p++)
                     panel_of(product, first + p * PANEL, room + p * bytes / 4);
                 b = (const char *)room;
@@ -605,13 +622,14 @@ static void multiply(const struct model *model, const struct product *product, s
                 const char *a = (const char *)left.rows + r * left.stride;
                 for (int64_t s = 0; s < steps; s += STEPS)
                     for (int64_t i = 0; i < rows; i += BLOCK)
-                        block(precision, model->tiles, a + i * left.stride + 4 * s, left.stride,
-                              b + s * STEP, bytes, steps - s < STEPS ? steps - s : STEPS,
-                              sums + i * BLOCK, BLOCK, rows - i < BLOCK ? rows - i : BLOCK, panels, s > 0);
-                const struct made made = {left.scale ? left.scale + r : NULL,
-                                          added ? added + r * width : NULL, out + r * width,
-                                          activation};
-                finish(product, sums, first, rows, columns, made, precision);
+                        block(precision, type, model->tiles, a + i * left.stride + 4 * s,
+                              left.stride, b + s * step, bytes,
+                              steps - s < STEPS ? steps - s : STEPS, sums + i * BLOCK, BLOCK,
+                              rows - i < BLOCK ? rows - i : BLOCK, panels, s > 0);
+                const struct finished finished = {left.scale ? left.scale + r : NULL,
+                                                  added ? added + r * width : NULL,
+                                                  out + r * width, activation};
+                finish(product, sums, first, rows, columns, finished, precision);
             }
         }
 }
@@ -802,7 +820,7 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
             }
             const int64_t panel = PANEL * wide * number;
             for (int64_t k = 0; k < long_as; k += BLOCK)
-                block(precision, tiles, query, wide * number, key_panels + k * wide * number, panel,
+                block(precision, F32, tiles, query, wide * number, key_panels + k * wide * number, panel,
                       wide * number / 4, scores + k, long_as, rows, long_as - k < BLOCK ? 1 : 2, 0);
             for (int64_t i = 0; i < rows; i += PANEL) {
                 float *here = scores + i * long_as;
@@ -813,7 +831,7 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
                               inverse + i);
             }
             for (int64_t k = 0; k < wide; k += BLOCK)
-                block(precision, tiles, powers, long_as * number,
+                block(precision, F32, tiles, powers, long_as * number,
                       value_panels + k * long_as * number, PANEL * long_as * number,
                       long_as * number / 4, mixed + k, wide, rows, wide - k < BLOCK ? 1 : 2, 0);
             for (int64_t i = 0; i < rows; i++) {

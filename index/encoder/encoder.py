@@ -152,6 +152,10 @@ class Encoder:
 
     def warm(self) -> None:
         """Get ready for many queries, as a server does before the first of them."""
+        with self._loading:
+            if self._runs_native and self._on_cpu():
+                config, file = self._declared.config, self._files[0]
+                self._small = NativeBert(config, file, ready=True)
         self.encode_queries(["a"])
 
     def token_spans(self, text: str) -> NDArray[np.int64]:

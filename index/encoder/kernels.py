@@ -30,6 +30,7 @@ class Product(Structure):
         ("shift", c_void_p),
         ("outputs", c_int64),
         ("inputs", c_int64),
+        ("panelled", c_int64),
     )
 
 

@@ -48,11 +48,17 @@ class NativeBert:
         file: Path,
         precision: Precision = "float32",
         using: Kernels | None = None,
+        ready: bool = False,
     ) -> None:
-        """Bring the weights into the form that the products take; in float32 the file has it."""
+        """Bring the weights into the panels that the products take.
+
+        In float32 that is done in each call, which so needs no memory of its own and takes two
+        milliseconds more (22M parameters); once, where they are to be `ready`.
+        """
         using = using or kernels()
         assert using is not None
         self.precision: Precision = precision
+        self._ready = ready
         self.in_flight = _cores()
         self._library = using.library
         self._bert = bert = Bert(config, file)
@@ -140,7 +146,11 @@ class NativeBert:
         outputs, inputs = self._bert.weights.shape(f"{name}.weight")
         bias = self._row(f"{name}.bias")
         if self.precision == "float32":
-            return Product(self._tensor(f"{name}.weight"), bias, None, None, outputs, inputs)
+            stored, numbers = self._numbers(f"{name}.weight")
+            if self._ready:
+                numbers = _panels(numbers, 1)
+            tensor = Tensor(self._keep(numbers), stored)
+            return Product(tensor, bias, None, None, outputs, inputs, self._ready)
         weight = self._bert.weights.array(f"{name}.weight")
         if self.precision == "bfloat16":
             panels = _panels(_to_bfloat16(weight), 2)
@@ -165,11 +175,15 @@ class NativeBert:
         return self._keep(_widened(self._bert.weights.array(name)))
 
     def _tensor(self, name: str) -> Tensor:
+        stored, numbers = self._numbers(name)
+        return Tensor(self._keep(numbers), stored)
+
+    def _numbers(self, name: str) -> tuple[int, NDArray[np.generic]]:
         """A tensor as the file has it, or in float32 where the kernels do not read its numbers."""
         stored, numbers = self._bert.weights.stored(name)
         if stored in _STORED:
-            return Tensor(self._keep(numbers), _STORED[stored])
-        return Tensor(self._keep(self._bert.weights.array(name)), _STORED["F32"])
+            return _STORED[stored], numbers
+        return _STORED["F32"], self._bert.weights.array(name)
 
     def _keep(self, array: NDArray[np.generic]) -> int:
         self._kept.append(array)

@@ -87,10 +87,13 @@ def native(folder: Path, precision: Precision, using: Kernels) -> NativeBert:
 
 
 def assert_equal_in_both(folder: Path, made: list[Batch], using: Kernels) -> None:
-    """Every token's state, and one of each text alone, to 1e-4."""
+    """Every token's state, and one of each text alone, to 1e-4; the same with panels ready."""
     ours, theirs = native(folder, "float32", using), TorchTransformer(folder, "cpu", "float32")
+    config, file = read_declaration(folder).config, folder / "model.safetensors"
+    ready = NativeBert(config, file, "float32", using, ready=True)
     for batch in made:
         expected = theirs.forward(batch)
+        np.testing.assert_allclose(ready.forward(batch), ours.forward(batch), rtol=1e-5, atol=1e-5)
         found = ours.forward(batch)
         np.testing.assert_allclose(found[batch.mask], expected[batch.mask], rtol=1e-4, atol=5e-5)
         assert not found[~batch.mask].any()
@@ -291,6 +294,18 @@ def test_each_pooling(pooling: str, new_model: NewModel, texts: list[str]) -> No
     theirs = TorchTransformer(folder, "cpu", "float32")
     encoder._backend = lambda tokens: theirs  # type: ignore[method-assign]
     np.testing.assert_allclose(found[: len(texts)], encoder.encode_passages(texts), atol=1e-5)
+
+
+def test_a_warm_encoder_gives_the_vectors_of_a_cold_one() -> None:
+    cold, warm = Encoder.load(), Encoder.load()
+    warm.warm()
+    for texts in (SENTENCES, [""], [SENTENCES[0]] * 3):
+        np.testing.assert_allclose(
+            warm.encode_queries(texts), cold.encode_queries(texts), rtol=1e-5, atol=1e-6
+        )
+    assert isinstance(warm._small, NativeBert)
+    assert warm._small._ready
+    assert warm.fingerprint == cold.fingerprint
 
 
 def test_threads_share_one(using: Kernels) -> None:
