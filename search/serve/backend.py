@@ -45,8 +45,9 @@ class Backend:
         self.settings = settings
         self.indexes = indexes
         self.metrics = metrics
-        # What searches is done by the cores, not by waiting: more threads would only take turns.
-        self.workers = Workers(2 * (os.cpu_count() or 1))
+        # What searches is done by the cores, not by waiting: more threads would only take turns, at
+        # a tenth of what is answered on two cores.
+        self.workers = Workers(max(2, os.cpu_count() or 1))
         # Apart, because those who send thousands of texts must not keep out those who search.
         self.encodings = Workers(ENCODING)
         self.writers = Writers(indexes)
