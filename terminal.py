@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -133,19 +133,24 @@ def excerpt(
     of lists, tables and code are kept; "…" stands where text was left out. No line is wider than
     `room` columns, styles not counted.
     """
-    pieces = list(_pieces(text, start, max(start, sentence[0])))
     room -= 2
-    before = sum(piece.start + len(piece.text) <= sentence[0] for piece in pieces)
-    first = min(before, max(0, len(pieces) - 1))
+    cut = max(start, sentence[0])
+    lead = text[start:cut].rstrip()
+    following = _pieces(text, start + len(lead), cut)
     enough = EXCERPT_LINES + 1  # the last one only says that there is more
-    rows = list(islice(_rows(pieces[first:], room), enough))
-    while first and len(rows) < EXCERPT_LINES:  # the end of the text: show what comes before it
-        longer = list(islice(_rows(pieces[first - 1 :], room), enough))
-        if len(longer) > EXCERPT_LINES:
-            break
-        first, rows = first - 1, longer
+    rows = list(islice(_rows(following, room), enough))
+    more = bool(lead.lstrip())
+    if more and len(rows) < EXCERPT_LINES:  # the end of the text: show what comes before it
+        pieces = [*_pieces(text, start, start, cut), *chain(*rows)]
+        place = len(pieces) - sum(map(len, rows))
+        while place and len(rows) < EXCERPT_LINES:
+            longer = list(islice(_rows(pieces[place - 1 :], room), enough))
+            if len(longer) > EXCERPT_LINES:
+                break
+            place, rows = place - 1, longer
+        more = place > 0
     shown = [_line(row, marks, sentence) for row in rows[:EXCERPT_LINES]]
-    if shown and first:
+    if shown and more:
         shown[0] = f"… {shown[0]}"
     if len(rows) > EXCERPT_LINES:
         shown[-1] += " …"
@@ -159,10 +164,9 @@ _MARKER = re.compile(r"[-*+>|#•]|\d+[.)]")
 _PIECE = re.compile(rf"\S{{1,{LONGEST_PIECE}}}")
 
 
-def _pieces(text: str, start: int, cut: int) -> Iterator[_Piece]:
-    """The pieces of a text from `start` on; one begins at `cut`, if no blank stands there."""
-    end = start
-    for found in chain(_PIECE.finditer(text, start, cut), _PIECE.finditer(text, cut)):
+def _pieces(text: str, end: int, low: int, high: int = sys.maxsize) -> Iterator[_Piece]:
+    """The pieces of text[low:high], before which one has ended at `end`."""
+    for found in _PIECE.finditer(text, low, high):
         start = found.start()
         lines = text.count("\n", end, start)
         short = end - (text.rfind("\n", 0, end) + 1) < SHORT_LINE
@@ -171,7 +175,7 @@ def _pieces(text: str, start: int, cut: int) -> Iterator[_Piece]:
         end = found.end()
 
 
-def _rows(pieces: Sequence[_Piece], room: int) -> Iterator[list[_Piece]]:
+def _rows(pieces: Iterable[_Piece], room: int) -> Iterator[list[_Piece]]:
     row: list[_Piece] = []
     used = 0
     for piece in pieces:

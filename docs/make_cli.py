@@ -77,7 +77,7 @@ JSON: dict[str, object] = {
         "dimension": 384,
         "prompts": {"query": "", "document": ""},
         "queries": "numpy",
-        "engines": ["OpenVINO, int8"],
+        "engines": ["native, int8"],
         "fingerprint": "…",
         "generation": 4,
         "segments": 2,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,18 @@ def test_the_wheel_holds_the_page(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if name.startswith("clsearch/search/serve/page/")}
     assert packed == expected
     assert "clsearch/search/serve/page/index.html" in packed
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64") or shutil.which("cc") is None,
+    reason="the kernels are for x86, and need a compiler",
+)
+def test_the_wheel_holds_the_kernels(wheel: zipfile.ZipFile) -> None:
+    """In each of their builds, and not the file of C, which the source distribution has."""
+    folder = "clsearch/index/encoder/"
+    built = {name for name in wheel.namelist() if name.startswith(f"{folder}bert_av")}
+    assert {name.split(".")[0] for name in built} == {f"{folder}bert_avx2", f"{folder}bert_avx512"}
+    assert not any(name.endswith(".c") for name in wheel.namelist())
 
 
 def test_every_package_of_the_tree_is_listed() -> None:

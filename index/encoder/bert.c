@@ -1,8 +1,8 @@
 /* The forward pass of BERT (Devlin et al., 2019) on x86, of texts of any lengths, without padding.
 
-   Compiled twice, for AVX2 and for AVX-512; tiles (AMX) are used where the CPU has them. A call runs
-   in the thread that makes it. Rows of numbers are as wide as the next multiple of 16, and zero
-   from the model's own width on: `size` stands for the former in what follows.
+   Compiled twice, for AVX2 and for AVX-512; tiles (AMX) are used where the CPU has them. A call
+   runs in the thread that makes it. Rows of numbers are as wide as the next multiple of 16, and
+   zero from the model's own width on: `size` stands for the former in what follows.
 
    Products of matrices are in one of three precisions. Their right side lies in panels of 16
    columns, in which the numbers that one instruction multiplies lie beside each other: one row of
@@ -20,7 +20,7 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-#define WIDE(n, to) (((n) + (to)-1) / (to) * (to))
+#define WIDE(n, to) (((n) + (to) - 1) / (to) * (to))
 
 enum precision { FLOAT32, BFLOAT16, INT8 };
 enum number { F32, F16, BF16 };
@@ -84,7 +84,9 @@ typedef __m512i wholes;
 #define sum_of _mm512_reduce_add_ps
 #define largest_of _mm512_reduce_max_ps
 #define dot_int8 _mm512_dpbusd_epi32
-INLINE floats half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
+INLINE floats half(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+}
 INLINE floats brain(const uint16_t *p) {
     return _mm512_castsi512_ps(
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
@@ -125,7 +127,9 @@ INLINE float largest_of(floats x) {
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
 }
-INLINE floats half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+INLINE floats half(const uint16_t *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
 INLINE floats brain(const uint16_t *p) {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
@@ -222,10 +226,10 @@ INLINE floats activated(floats x, int activation, int exact) {
 
 /* c [rows, 16 or 32] = a times panels, for up to 32 rows, added to c where `more` says so. Rows of
    `a` and `c` have so many bytes and numbers, panels, which have BYTES for a column in a step,
-   follow each other by `panel` bytes; there are `steps` steps of an instruction: of one, two or four
-   numbers a column. */
+   follow each other by `panel` bytes; there are `steps` steps of an instruction: of one, two or
+   four numbers a column. */
 #define DEFINE_BLOCK(...) DEFINE_BLOCK_OF(__VA_ARGS__)
-#define DEFINE_BLOCK_OF(NAME, KIND, AGAIN, STORE, BYTES, LOAD, LEFT, MULTIPLY)                       \
+#define DEFINE_BLOCK_OF(NAME, KIND, AGAIN, STORE, BYTES, LOAD, LEFT, MULTIPLY)                     \
     static void NAME(const char *a, int64_t stride, const char *b, int64_t panel, int64_t steps,   \
                      float *made, int64_t width, int rows, int panels, int more) {                 \
         for (int p = 0; p < panels * VECTORS; p += 2) {                                            \
@@ -282,7 +286,7 @@ DEFINE_BLOCK(block_halves, IN_FLOATS, 2, load_halves, one_float, MULTIPLY_FLOATS
 DEFINE_BLOCK(block_brains, IN_FLOATS, 2, load_brains, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_int8, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_int8)
 #ifdef __AVX512BF16__
-#define MULTIPLY_BRAIN(sum, left, right)                                                             \
+#define MULTIPLY_BRAIN(sum, left, right)                                                           \
     _mm512_dpbf16_ps(sum, (__m512bh)SET_WHOLES(left), (__m512bh)right)
 INLINE const char *itself(const char *p) { return p; }
 DEFINE_BLOCK(block_bfloat16, IN_FLOATS, 4, load_floats, itself, MULTIPLY_BRAIN)
@@ -290,12 +294,12 @@ DEFINE_BLOCK(block_bfloat16, IN_FLOATS, 4, load_floats, itself, MULTIPLY_BRAIN)
 
 #ifdef __AMX_TILE__
 /* The same by tiles of 16 rows and 64 bytes: 0 to 3 are sums, 4 and 5 rows of a, 6 and 7 panels. */
-#define BEGIN(TILE, C)                                                                               \
+#define BEGIN(TILE, C)                                                                             \
     if (more)                                                                                      \
         _tile_loadd(TILE, C, 4 * width);                                                           \
     else                                                                                           \
         _tile_zero(TILE)
-#define DEFINE_TILES(NAME, MULTIPLY)                                                                 \
+#define DEFINE_TILES(NAME, MULTIPLY)                                                               \
     static void NAME(const char *a, int64_t stride, const char *b, int64_t panel, int64_t steps,   \
                      float *c, int64_t width, int rows, int panels, int more) {                    \
         if (rows > PANEL && panels == 2) {                                                         \
@@ -349,7 +353,8 @@ static void start_tiles(void) {
 
 /* As above; int8 gives whole numbers, and panels of float32 may be stored in another type. */
 INLINE void block(int precision, int type, int tiles, const void *a, int64_t stride, const void *b,
-                  int64_t panel, int64_t steps, float *c, int64_t width, int rows, int panels, int more) {
+                  int64_t panel, int64_t steps, float *c, int64_t width, int rows, int panels,
+                  int more) {
 #ifdef __AMX_TILE__
     if (tiles && precision == INT8) {
         tiles_int8(a, stride, b, panel, steps, c, width, rows, panels, more);
@@ -498,7 +503,8 @@ struct left {
 };
 
 /* Tokens [n, size] as the left side of a product, in `room`, unless that is where they are. */
-static struct left left_of(int precision, const float *tokens, int64_t n, int64_t size, char *room) {
+static struct left left_of(int precision, const float *tokens, int64_t n, int64_t size,
+                           char *room) {
     if (precision == FLOAT32)
         return (struct left){tokens, NULL, 4 * size};
 #ifdef __AVX512BF16__
@@ -569,9 +575,9 @@ INLINE void finish_as(const struct product *product, const float *sums, int64_t 
 /* In the columns of a panel or two of the product, from `first` on. */
 static void finish(const struct product *product, const float *sums, int64_t first, int64_t rows,
                    int64_t columns, struct finished as, int precision) {
-#define FINISH_AS(ACTIVATION, PRECISION)                                                             \
+#define FINISH_AS(ACTIVATION, PRECISION)                                                           \
     finish_as(product, sums, first, rows, columns, as, ACTIVATION, PRECISION)
-#define IN_EACH(ACTIVATION)                                                                          \
+#define IN_EACH(ACTIVATION)                                                                        \
     precision == INT8       ? FINISH_AS(ACTIVATION, INT8)                                          \
     : precision == BFLOAT16 ? FINISH_AS(ACTIVATION, BFLOAT16)                                      \
                             : FINISH_AS(ACTIVATION, FLOAT32)
@@ -627,8 +633,8 @@ static void multiply(const struct model *model, const struct product *product, s
                               steps - s < STEPS ? steps - s : STEPS, sums + i * BLOCK, BLOCK,
                               rows - i < BLOCK ? rows - i : BLOCK, panels, s > 0);
                 const struct finished finished = {left.scale ? left.scale + r : NULL,
-                                                  added ? added + r * width : NULL,
-                                                  out + r * width, activation};
+                                                  added ? added + r * width : NULL, out + r * width,
+                                                  activation};
                 finish(product, sums, first, rows, columns, finished, precision);
             }
         }
@@ -652,7 +658,8 @@ static void normalise(const struct model *model, struct norm norm, float *tokens
         const float variance = (sum_of(squares) - beyond) / model->size;
         const floats by = set(1.0f / sqrtf(variance + (float)model->epsilon));
         for (int64_t k = 0; k < size; k += LANES)
-            store(row + k, fma((load(row + k) - set(mean)) * by, load(norm.scale + k), load(norm.bias + k)));
+            store(row + k,
+                  fma((load(row + k) - set(mean)) * by, load(norm.scale + k), load(norm.bias + k)));
     }
 }
 
@@ -691,8 +698,9 @@ static void spread_head(int precision, const float *keys, const float *values, i
     for (int64_t i = 0; i < long_as; i += PANEL)
         for (int64_t k = 0; k < wide; k += BLOCK) {
             for (int64_t j = 0; j < PANEL; j++) {
-                const __mmask32 there =
-                    i + j >= t ? 0 : head - k >= BLOCK ? ~0u : (1u << (head - k)) - 1;
+                const __mmask32 there = i + j >= t          ? 0
+                                        : head - k >= BLOCK ? ~0u
+                                                            : (1u << (head - k)) - 1;
                 const float *from = keys + (i + j) * stride + k;
                 const __m512 low = _mm512_maskz_loadu_ps((__mmask16)there, from);
                 const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(there >> 16), from + PANEL);
@@ -736,8 +744,8 @@ INLINE void across(const float *rows, int sums, float *to) {
 
 /* Softmax of 16 rows of scores [16, width], of which t are tokens', without the division: powers
    in the given precision, [16, width], and what to multiply with. */
-INLINE void powers_of(int precision, float *scores, int64_t t, int64_t width, float by, void *powers,
-                      float *inverse) {
+INLINE void powers_of(int precision, float *scores, int64_t t, int64_t width, float by,
+                      void *powers, float *inverse) {
     float parts[PANEL * PANEL], top[PANEL];
     for (int i = 0; i < PANEL; i++) {
         float *row = scores + i * width;
@@ -820,8 +828,9 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
             }
             const int64_t panel = PANEL * wide * number;
             for (int64_t k = 0; k < long_as; k += BLOCK)
-                block(precision, F32, tiles, query, wide * number, key_panels + k * wide * number, panel,
-                      wide * number / 4, scores + k, long_as, rows, long_as - k < BLOCK ? 1 : 2, 0);
+                block(precision, F32, tiles, query, wide * number, key_panels + k * wide * number,
+                      panel, wide * number / 4, scores + k, long_as, rows,
+                      long_as - k < BLOCK ? 1 : 2, 0);
             for (int64_t i = 0; i < rows; i += PANEL) {
                 float *here = scores + i * long_as;
                 if (exact)
@@ -988,8 +997,8 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
 #endif
 }
 
-/* What this CPU has of what this file was compiled for: 1 it runs at all, 2 int8, 4 bfloat16, 8 tiles.
-   Asks the system for tiles, which it gives to the process. */
+/* What this CPU has of what this file was compiled for: 1 it runs at all, 2 int8, 4 bfloat16, 8
+   tiles. Asks the system for tiles, which it gives to the process. */
 __attribute__((target("arch=x86-64"))) int64_t abilities(void) {
     int64_t has = 0;
     __builtin_cpu_init();
