@@ -33,6 +33,7 @@ _ACTIVATIONS = {
     "swish": 4,
 }
 _PANEL = 16  # columns of a panel, and what rows are a multiple of
+_KEPT = 64 << 20  # bytes of the largest memory that is kept from one call to the next
 _STEP = 64  # bytes that a tile takes of a row at a time, and to which memory is aligned
 
 
@@ -121,7 +122,8 @@ class NativeBert:
             hidden.ctypes.data,
             memory.ctypes.data + -memory.ctypes.data % _STEP,
         )
-        self._memory.put(memory)
+        if len(memory) <= _KEPT:
+            self._memory.put(memory)
         return hidden
 
     def _room(self, tokens: int, longest: int) -> NDArray[np.uint8]:
