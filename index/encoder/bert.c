@@ -962,6 +962,8 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
 #endif
     const unsigned before = _mm_getcsr();
     _mm_setcsr(before | 0x8040); /* numbers too small for their form are 0: others take long */
+    if (size > model->size) /* attention gives no zeros after a row's own numbers */
+        memset(mixed, 0, sizeof(float) * n * size);
     embed(model, words, positions, types, n, tokens);
     for (int64_t depth = 0; depth < model->depth; depth++) {
         const struct layer *layer = model->layers + depth;

@@ -296,6 +296,31 @@ def test_each_pooling(pooling: str, new_model: NewModel, texts: list[str]) -> No
     np.testing.assert_allclose(found[: len(texts)], encoder.encode_passages(texts), atol=1e-5)
 
 
+@pytest.mark.parametrize(("size", "heads"), [(40, 5), (64, 2), (18, 3)])
+def test_what_memory_held_before_reaches_no_vector(
+    size: int, heads: int, using: Kernels, new_model: NewModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of which each four are no number."""
+    folder = new_model(
+        "bert", hidden_size=size, num_attention_heads=heads, max_position_embeddings=100
+    )
+    batch = ragged([70, 33, 16, 1], 60)
+    weights = pooling_weights(batch.mask, ("lasttoken",))
+    for precision in precisions_of(using):
+        model = native(folder, precision, using)
+        needed = model._library.room(model._model, int(batch.mask.sum()), 70) + 64
+        found = []
+        for byte in (0, 0xFF):
+            memory = np.full(needed, byte, np.uint8)
+            monkeypatch.setattr(model, "_room", lambda *_, memory=memory: memory)
+            found.append(model.pooled(batch, weights, None)[0])
+            memory[:] = byte
+            found.append(model.forward(batch))
+        assert np.isfinite(found[1]).all(), precision
+        np.testing.assert_array_equal(found[2], found[0], precision)
+        np.testing.assert_array_equal(found[3], found[1], precision)
+
+
 def test_a_warm_encoder_gives_the_vectors_of_a_cold_one() -> None:
     cold, warm = Encoder.load(), Encoder.load()
     warm.warm()
