@@ -125,6 +125,7 @@ def print_passages(hits: Iterable[Hit], explain: bool = False) -> None:
                 terminal.width() - len(indent),
                 shown.sentence,
                 terminal.without_heading(passage.text, above or shown.title),
+                styled=colour,
             )
             lines += [f"{indent}{line}" for line in excerpt]
             if explain:

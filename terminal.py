@@ -6,10 +6,11 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, pairwise
 from typing import NamedTuple, TextIO
 
@@ -125,7 +126,12 @@ def without_heading(text: str, heading: str) -> int:
 
 
 def excerpt(
-    text: str, marks: Sequence[Span], room: int, sentence: Span, start: int = 0
+    text: str,
+    marks: Sequence[Span],
+    room: int,
+    sentence: Span,
+    start: int = 0,
+    styled: bool = True,
 ) -> list[str]:
     """A few lines of `text` from `start` on, around `sentence`, which is bold; `marks` are red.
 
@@ -149,7 +155,8 @@ def excerpt(
                 break
             place, rows = place - 1, longer
         more = place > 0
-    shown = [_line(row, marks, sentence) for row in rows[:EXCERPT_LINES]]
+    style = partial(_styled, marks=marks, sentence=sentence) if styled else _plain
+    shown = [_line(row, style) for row in rows[:EXCERPT_LINES]]
     if shown and more:
         shown[0] = f"… {shown[0]}"
     if len(rows) > EXCERPT_LINES:
@@ -189,11 +196,14 @@ def _rows(pieces: Iterable[_Piece], room: int) -> Iterator[list[_Piece]]:
         yield row
 
 
-def _line(row: Sequence[_Piece], marks: Sequence[Span], sentence: Span) -> str:
+def _line(row: Sequence[_Piece], style: Callable[[_Piece], str]) -> str:
     return "".join(
-        (" " if piece.apart and number else "") + _styled(piece, marks, sentence)
-        for number, piece in enumerate(row)
+        (" " if piece.apart and number else "") + style(piece) for number, piece in enumerate(row)
     )
+
+
+def _plain(piece: _Piece) -> str:
+    return piece.text
 
 
 def _styled(piece: _Piece, marks: Sequence[Span], sentence: Span) -> str:
