@@ -217,6 +217,22 @@ def reference(plain_models: Callable[[str], Path]) -> Callable[[str], SentenceTr
 
 
 @pytest.fixture
+def second_segment() -> Callable[[Path], None]:
+    """Changes a model folder: its tokenizer puts the text into the second segment."""
+
+    def change(folder: Path) -> None:
+        options = json.loads((folder / "tokenizer_config.json").read_text())
+        options["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (folder / "tokenizer_config.json").write_text(json.dumps(options))
+        tokenizer = json.loads((folder / "tokenizer.json").read_text())
+        for piece in tokenizer["post_processor"]["single"][1:]:
+            next(iter(piece.values()))["type_id"] = 1
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    return change
+
+
+@pytest.fixture
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a CPU for which there are none of ours: NumPy for a little, torch for the rest."""
     monkeypatch.setattr(choice, "kernels", lambda: None)

@@ -145,15 +145,14 @@ def test_sizes(size: int, heads: int, inner: int, using: Kernels, new_model: New
     assert_equal_in_both(folder, [ragged(sizes, 60), ragged([1], 60), ragged([33], 60)], using)
 
 
-def test_token_types(using: Kernels, new_model: NewModel, texts: list[str]) -> None:
+def test_token_types(
+    using: Kernels,
+    new_model: NewModel,
+    second_segment: Callable[[Path], None],
+    texts: list[str],
+) -> None:
     folder = new_model("bert")
-    options = json.loads((folder / "tokenizer_config.json").read_text())
-    options["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / "tokenizer_config.json").write_text(json.dumps(options))
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    for piece in tokenizer["post_processor"]["single"][1:]:
-        next(iter(piece.values()))["type_id"] = 1
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    second_segment(folder)
     made = all_batches(folder, texts)
     assert any(batch.types.any() for batch in made)
     assert_equal_in_both(folder, made, using)
