@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import vectors
+from .errors import ModelError
 from .passages import encoded_text, encoded_texts, split
 from .store import documents, manifest, passages, sources
 from .store.rows import PassageRow, SourceRow
@@ -148,7 +149,7 @@ class _Slice(threading.Thread):
     """Texts, by hash, on their way through the encoder, while the next are read and split."""
 
     def __init__(self, encoder: EncoderLike, texts: dict[str, str]) -> None:
-        """Begin at once. A process that ends does not wait for it."""
+        """Begin at once. A process that is interrupted waits for no other slice after this one."""
         super().__init__(name="passages", daemon=True)
         self.texts = texts
         self._encoder = encoder
@@ -164,8 +165,14 @@ class _Slice(threading.Thread):
             self._error = error
 
     def vectors(self) -> Mapping[str, NDArray[np.float32]]:
-        """By hash, once they are there. Raises what the encoder has raised."""
+        """By hash, once they are there.
+
+        Raises what the encoder has raised, or ModelError for an OSError: it is of no file that is
+        read meanwhile.
+        """
         self.join()
+        if isinstance(self._error, OSError):
+            raise ModelError(f"passages could not be encoded: {self._error}") from self._error
         if self._encoded is None:
             assert self._error is not None
             raise self._error
@@ -325,7 +332,11 @@ class Batch:
         if self._slice is None:
             return
         done, self._slice = self._slice, None
-        self._vectors.update(done.vectors())
+        try:
+            self._vectors.update(done.vectors())
+        except BaseException:
+            self._texts = done.texts | self._texts  # they still wait
+            raise
         self.tally.encoded += len(done.texts)
         self._after_slice()
 

@@ -149,7 +149,8 @@ def _fits(bert: Bert) -> bool:
         return bert.weights.readable(name) and bert.weights.shape(name) == shape
 
     def row(name: str) -> int:
-        return bert.weights.shape(name)[0] if bert.weights.readable(name) else 0
+        shape = bert.weights.shape(name) if bert.weights.readable(name) else ()
+        return shape[0] if len(shape) == 2 else 0
 
     size = bert.size
     if bert.depth < 1 or bert.heads < 1 or size < 1 or size % bert.heads:
@@ -161,6 +162,8 @@ def _fits(bert: Bert) -> bool:
     if not (shaped(f"{norm}.weight", size) and shaped(f"{norm}.bias", size)):
         return False
     inner = row(f"{bert.parts(0)[5]}.weight")
+    if inner < 1:
+        return False
     square, vector = (size, size), (size,)
     shapes = (square, square, square, square, vector, (inner, size), (size, inner), vector)
     return all(

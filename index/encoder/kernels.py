@@ -91,8 +91,13 @@ class Kernels:
         found = find_spec(f"{__package__}.bert_{name}")
         if found is None or found.origin is None:
             return None
-        library = ctypes.CDLL(found.origin)
-        library.abilities.restype = library.room.restype = c_int64
+        try:
+            library = ctypes.CDLL(found.origin)
+            library.layout.restype = library.abilities.restype = library.room.restype = c_int64
+        except (OSError, AttributeError):  # of another system, or of an older version
+            return None
+        if library.layout() != ctypes.sizeof(Model) << 32 | ctypes.sizeof(Layer):
+            return None
         library.room.argtypes = [POINTER(Model), c_int64, c_int64]
         library.encode.restype = None
         library.encode.argtypes = [

@@ -58,6 +58,7 @@ class NativeBert:
         """
         using = using or kernels()
         assert using is not None
+        assert precision == "float32" or getattr(using, precision)
         self.precision: Precision = precision
         self._ready = ready
         self.in_flight = _cores()
@@ -79,7 +80,7 @@ class NativeBert:
             bert.inner,
             _PRECISIONS[precision],
             _ACTIVATIONS[bert.activation],
-            using.tiles,
+            using.tiles and precision != "float32",
             using.bfloat16,
             bert.epsilon,
         )
@@ -105,6 +106,7 @@ class NativeBert:
         """`last_hidden_state`: of all tokens but the padding, [n, d], or of one a text, [b, d]."""
         bert, mask = self._bert, batch.mask
         sizes = mask.sum(axis=1)
+        assert sizes.min() > 0
         given = [batch.ids[mask], bert.places(batch.ids)[mask], batch.types[mask], sizes]
         for name, rows in zip(bert.family.tables, given, strict=False):
             bert.weights.refuse_beyond(bert.table(name), rows)
@@ -213,7 +215,8 @@ def _panels(weight: NDArray[np.generic], together: int) -> NDArray[np.generic]:
 def _to_bfloat16(floats: Vectors) -> NDArray[np.uint16]:
     """The upper half of each float32, rounded to the nearest, of two as near to the even one."""
     bits = floats.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(floats), np.uint16(0x7FC0), rounded)
 
 
 def _widened(row: NDArray[np.floating]) -> Vectors:

@@ -113,10 +113,11 @@ class Weights:
     def refuse_beyond(self, name: str, indices: NDArray[np.int64]) -> None:
         """Raise ModelError where an index is that of no row: the tokenizer is another model's."""
         rows = self._tensors[name][1][0]
-        if indices.size and int(indices.max()) >= rows:
+        wrong = indices[(indices < 0) | (indices >= rows)]
+        if wrong.size:
             raise ModelError(
                 f"{self.path}: {name} has {rows} rows, but the tokenizer gives token "
-                f"{int(indices.max())}: tokenizer and weights are not of one model"
+                f"{int(wrong.max())}: tokenizer and weights are not of one model"
             )
 
     def _raw(self, name: str) -> NDArray[np.generic]:

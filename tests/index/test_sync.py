@@ -12,7 +12,7 @@ import pytest
 from clsearch.index import Index, Progress, SyncReport, batch
 from clsearch.index import sync as sync_module
 from clsearch.index.check import check
-from clsearch.index.errors import SourceError, UsageError
+from clsearch.index.errors import ModelError, SourceError, UsageError
 from clsearch.index.files import segment_path
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Document, Skipped
@@ -431,6 +431,40 @@ def test_it_commits_in_batches_and_goes_on_where_it_stopped(
     assert len(notes.texts()) == 21
     assert counts(report) == (21 - len(done), 0, 0, len(done))
     assert report.encoded == 21 - len(done)
+
+
+def test_an_encoder_that_fails_is_no_file_that_fails(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that which is read when it is heard of; and what could not be encoded still waits."""
+    monkeypatch.setattr(batch, "SLICE", 2)
+    for n in range(8):
+        notes.write(f"{n}.txt", f"note {n}")
+    encode, calls = type(notes.encoder).encode_passages, iter(range(100))
+
+    def fail_once(self: object, texts: list[str]) -> object:
+        if next(calls) == 0:
+            raise ConnectionError("no answer")
+        return encode(self, texts)
+
+    monkeypatch.setattr(type(notes.encoder), "encode_passages", fail_once)
+    with pytest.raises(ModelError, match="no answer"):
+        notes.sync()
+    assert check(notes.index) == ()
+    assert counts(notes.sync()) == (8, 0, 0, 0)
+
+    calls = iter(range(100))
+    documents = [Document(str(n), "", f"record {n}") for n in range(4)]
+    with Index.open(notes.root / "other", encoder=notes.encoder) as index:
+        waiting = batch.Batch(index._store, notes.encoder, batch.Tally())
+        for document in documents:
+            waiting.put(document, None, None)
+            if document.id == "1":
+                with pytest.raises(ModelError, match="no answer"):
+                    waiting._take_encoded()
+        waiting.flush()
+    with Snapshot.open(notes.root / "other") as snapshot:
+        assert len(snapshot.document_ids()) == 4
 
 
 def test_a_document_is_committed_whole(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,15 @@ def test_what_keeps_no_promise_is_not_taken(
 
 @native
 @pytest.mark.usefixtures("no_gpu")
+def test_what_gives_no_number_is_not_taken(
+    new_model: NewModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_cosines", lambda *_: np.array([1.0, np.nan], np.float32))
+    assert engines(Encoder.load(str(new_model()))) == ["native, float32"]
+
+
+@native
+@pytest.mark.usefixtures("no_gpu")
 def test_the_fastest_is_taken(new_model: NewModel, monkeypatch: pytest.MonkeyPatch) -> None:
     took = {"int8": 2.0, "float32": 1.0}
     monkeypatch.setattr(choice, "precisions", lambda: list(took))

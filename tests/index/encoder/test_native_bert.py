@@ -236,8 +236,9 @@ def test_each_precision_is_what_it_is_said_to_be(
         monkeypatch.setattr("clsearch.index.encoder.numpy_bert._linear", linear)
         expected = NumpyBert(config, file).forward(batch)[batch.mask]
         monkeypatch.undo()
-        exactly = replace(using, bfloat16=False)
-        found = NativeBert(config, file, precision, exactly).forward(batch)[batch.mask]
+        model = NativeBert(config, file, precision, using)
+        model._model.bfloat16 = 0
+        found = model.forward(batch)[batch.mask]
         apart = np.abs(expected - exact).mean()
         assert apart > 1e-4, "it is another precision"
         # What bfloat16 changes is so little that GELU's approximation shows beside it.
@@ -362,6 +363,43 @@ def test_a_token_that_the_model_does_not_know(new_model: NewModel) -> None:
             model.pooled(batch, pooling_weights(batch.mask, ("cls",)), None)
     with pytest.raises(ModelError, match="position_embeddings"):
         model.forward(ragged([41], 60))
+    batch = ragged([3], 60)
+    batch.ids[0, 1] = -1
+    with pytest.raises(ModelError, match="gives token -1"):
+        model.forward(batch)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_damaged_weights_give_no_numbers(
+    activation: str, using: Kernels, new_model: NewModel
+) -> None:
+    """In any precision, so that they are refused."""
+    folder = new_model("bert", hidden_act=activation)
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    for name in ("attention.self.value.bias", "intermediate.dense.bias"):
+        damaged = {key: tensor.clone() for key, tensor in tensors.items()}
+        damaged[f"encoder.layer.0.{name}"][1] = float("nan")
+        save_file(damaged, file, metadata={"format": "pt"})
+        for precision in precisions_of(using):
+            found = native(folder, precision, using).forward(ragged([9], 60))
+            assert np.isnan(found).all(), (name, precision)
+
+
+def test_rows_with_a_mean_far_above_their_spread(using: Kernels, new_model: NewModel) -> None:
+    """Of a width that no panel divides."""
+    folder = new_model("bert", hidden_size=40)
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    for name in tensors:
+        if name.startswith("embeddings.") and tensors[name].ndim == 2:
+            tensors[name] *= 1e-2 if "word" in name else 0
+            tensors[name] += 20.0 if "word" in name else 0
+    save_file(tensors, file, metadata={"format": "pt"})
+    config, batch = read_declaration(folder).config, ragged([30], 60)
+    expected = NumpyBert(config, file).forward(batch)
+    found = native(folder, "float32", using).forward(batch)
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02)
 
 
 def test_the_caller_keeps_its_way_of_computing(using: Kernels) -> None:
