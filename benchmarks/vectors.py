@@ -225,8 +225,8 @@ class Line:
         none = np.array([], np.int64)
 
         def set_kind(effort: int) -> None:
-            refine = 20 if effort > 32 else 10
-            segment.kind = kind.at(effort, refine if self.name == "compact" else 1)
+            refine = kind.refine if self.name == "fast" else 20 if effort > 32 else 10
+            segment.kind = kind.at(effort, refine)
 
         self.segment = segment
         return lambda asked: segment.search(asked, 10, none)[1], set_kind

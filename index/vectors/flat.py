@@ -84,6 +84,11 @@ def codes(vectors: Any) -> NDArray[np.uint8]:
     return memory.reshape(vectors.ntotal, vectors.code_size)
 
 
+def halves(vectors: Any) -> NDArray[np.float16]:
+    """All vectors where they are: `[n, d]`."""
+    return codes(vectors).view("<f2")
+
+
 def decoded(vectors: Any, places: NDArray[np.int64]) -> NDArray[np.float32]:
     """The vectors of these places: `[m]` -> `[m, d]`."""
-    return codes(vectors)[places].view("<f2").astype(np.float32)
+    return halves(vectors)[places].astype(np.float32)

@@ -12,10 +12,12 @@ import faiss
 Name = Literal["exact", "compact", "fast"]
 FLAT_FP16 = "flat-fp16"
 IVF_RABITQ = "ivf-rabitq"
+HNSW_INT8 = "hnsw-int8"
+# Made by an earlier version: its vectors are compared, until `optimize` makes its structure anew.
 HNSW_FP16 = "hnsw-fp16"
 FAISS_VERSION: str = faiss.__version__
 
-NAMES: dict[Name, str] = {"exact": FLAT_FP16, "compact": IVF_RABITQ, "fast": HNSW_FP16}
+NAMES: dict[Name, str] = {"exact": FLAT_FP16, "compact": IVF_RABITQ, "fast": HNSW_INT8}
 
 # From so many passages on, `optimize` makes a compact segment: to scan so many flat vectors costs
 # about as much as a search in a compact segment of any size up to a million (docs/vectors.md). For
@@ -50,14 +52,17 @@ class Kind:
         """
         structure, *pairs = text.split()
         values = dict(pair.split("=") for pair in pairs)
-        if structure not in NAMES.values() or not values.keys() <= {"effort", "refine"}:
+        if structure not in (*NAMES.values(), HNSW_FP16) or not values.keys() <= {
+            "effort",
+            "refine",
+        }:
             raise ValueError(f"no such kind of segment: {text!r}")
         return cls(structure, **{name: int(value) for name, value in values.items()})
 
     @property
     def exact(self) -> bool:
         """Whether every search compares with all vectors."""
-        return self.structure == FLAT_FP16
+        return self.structure in (FLAT_FP16, HNSW_FP16)
 
     def __str__(self) -> str:
         """As the manifest has it."""
@@ -77,7 +82,7 @@ class Kind:
 FIRST = {
     FLAT_FP16: Kind(FLAT_FP16),
     IVF_RABITQ: Kind(IVF_RABITQ, 16, 20),
-    HNSW_FP16: Kind(HNSW_FP16, 64, 1),
+    HNSW_INT8: Kind(HNSW_INT8, 64, 5),
 }
 
 

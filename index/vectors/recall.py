@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kinds import HNSW_FP16, Kind
+from .kinds import HNSW_INT8, Kind
 from .search import Found, scan, vectors
 from .segment import Segment
 
@@ -18,6 +18,7 @@ SHIFT = 1.0
 TUNED_WITH = 500  # passages; the recall that they measure has a standard error below 0.005
 EFFORTS = tuple(round(2 ** (step / 2)) for step in range(4, 23))  # 4, 6, 8, 11, 16, … 2048
 REFINES = (5, 10, 20, 40, 80)
+GRAPH_REFINES = (2, 3, 5)
 NEAR = 0.005  # Where no effort finds enough, the least that comes so near to the most is taken.
 
 Search = Callable[[NDArray[np.float32], int], Found]
@@ -103,7 +104,7 @@ def tune(segment: Segment, target: float) -> tuple[Kind, Recall]:
     kind = segment.kind
     if kind.exact:
         return kind, measured(0, 1)
-    refines = (1,) if kind.structure == HNSW_FP16 else REFINES
+    refines = GRAPH_REFINES if kind.structure == HNSW_INT8 else REFINES
     efforts = [effort for effort in EFFORTS if effort <= segment.most_effort]
     for refine in refines[2:] or refines:
         effort = least(refine, target)

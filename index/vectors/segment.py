@@ -13,7 +13,7 @@ from ..types import SegmentRow
 from . import flat, hnsw, ivf
 from .build import ALIGNED
 from .ids import Ids
-from .kinds import HNSW_FP16, IVF_RABITQ, Kind
+from .kinds import HNSW_INT8, IVF_RABITQ, Kind
 from .plan import Plan
 
 # What is tuned is tuned for ten: as many candidates for fewer; for more, fewer for each of them, by
@@ -37,8 +37,10 @@ class Segment:
         if not kind.exact:
             start = flat.size(self._flat.ntotal, self._flat.d)
             rest = memory[start + -start % ALIGNED :]
-            module = ivf if kind.structure == IVF_RABITQ else hnsw
-            self._structure = module.read(rest, self._flat)
+            if kind.structure == IVF_RABITQ:
+                self._structure = ivf.read(rest, self._flat)
+            else:
+                self._structure = hnsw.read(rest, flat.halves(self._flat))
 
     @classmethod
     def open(cls, index: Path, row: SegmentRow) -> "Segment":
@@ -207,10 +209,11 @@ class Segment:
         self, queries: NDArray[np.float32], wanted: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         kind = self.kind
-        if kind.structure == HNSW_FP16:
-            return hnsw.search(self._structure, queries, wanted, max(kind.effort, wanted * 3 // 2))
         share = TUNED_FOR / wanted
         factor = max(kind.refine * (share if share > 1 else share**0.25), 2.0)
+        if kind.structure == HNSW_INT8:
+            effort = max(kind.effort, wanted * 3 // 2)
+            return self._structure.search(queries, wanted, effort, round(factor * wanted))
         return ivf.search(self._structure, queries, wanted, kind.effort, factor)
 
 

@@ -17,7 +17,7 @@ from clsearch.index.vectors import Kind, Segment, flat, ivf, kinds, recall
 
 NONE = np.array([], np.int64)
 COUNT, DIMENSION, CENTRES = 6000, 48, 60
-KINDS = [Kind(kinds.IVF_RABITQ, 24, 20), Kind(kinds.HNSW_FP16, 200)]
+KINDS = [Kind(kinds.IVF_RABITQ, 24, 20), Kind(kinds.HNSW_INT8, 200, 5)]
 
 
 def unit(drawn: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -1,0 +1,208 @@
+"""The walk through a graph of neighbours: by `walk.c`, or where that was not built, by NumPy.
+
+Both give the same (Malkov and Yashunin, 2016, algorithms 2 and 5). From the entry, the nearest
+vertex of each upper level leads to the next; in the lowest one, the neighbours of the best vertex
+whose neighbours were not yet met are met, until there is none among the `effort` best. All that by
+int8 products; the best of them are then compared by their float16 vectors.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, c_int64, c_void_p
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LINKS, UPPER_LINKS = 32, 16
+HIGH = 64
+MOST = 32 * HIGH  # of a query's numbers; sums of 4,096 products with bytes fit into 32 bits
+_INSTRUCTIONS = 2  # the most that `walk.c` may use, where the CPU has them: none, AVX2, AVX-512
+
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A level above the lowest: the places `[m]` of its vertices, which ascend, and their links.
+
+    These, `[m, 16]`, are numbers of its own vertices, -1 after the last.
+    """
+
+    places: NDArray[np.int32]
+    links: NDArray[np.int32]
+
+
+class _Level(Structure):
+    """As the file of C says."""
+
+    _fields_ = (("places", c_void_p), ("links", c_void_p), ("vertices", c_int64))
+
+
+class _Graph(Structure):
+    """As the file of C says."""
+
+    _fields_ = (
+        ("records", c_void_p),
+        ("vectors", c_void_p),
+        ("levels", POINTER(_Level)),
+        ("depth", c_int64),
+        ("vertices", c_int64),
+        ("dimension", c_int64),
+        ("bytes", c_int64),
+        ("links", c_int64),
+        ("upper_links", c_int64),
+        ("entry", c_int64),
+    )
+
+
+@cache
+def _library() -> Any:
+    """`walk.c`, compiled; None where it was not, or is of another version."""
+    found = find_spec(f"{__package__}.native_walk")
+    if found is None or found.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(found.origin)
+        library.layout.restype = library.search.restype = c_int64
+    except (OSError, AttributeError):
+        return None
+    if library.layout() != ctypes.sizeof(_Graph) << 32 | ctypes.sizeof(_Level):
+        return None
+    library.search.argtypes = [
+        POINTER(_Graph),
+        c_void_p,
+        c_void_p,
+        *[c_int64] * 4,
+        *[c_void_p] * 2,
+        c_int64,
+    ]
+    return library
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph over `vectors` `[n, d]`, float16, of unit length.
+
+    `records` `[n, 128 + d to the next 64]` are the links of each, -1 after the last, as int32, and
+    its vector in bytes: each dimension over its one of `scales`, rounded, plus 128. `entry` is a
+    vertex of the highest of `levels`, or of the lowest where there are none.
+    """
+
+    vectors: NDArray[np.float16]
+    records: NDArray[np.uint8]
+    scales: NDArray[np.float32]
+    levels: Sequence[Level]
+    entry: int
+    _native: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Tell the file of C where all is."""
+        levels = (_Level * len(self.levels))(
+            *[
+                (one.places.ctypes.data, one.links.ctypes.data, len(one.places))
+                for one in self.levels
+            ]
+        )
+        native = _Graph(
+            self.records.ctypes.data,
+            self.vectors.ctypes.data,
+            levels,
+            len(levels),
+            *self.vectors.shape,
+            len(self.scales),
+            LINKS,
+            UPPER_LINKS,
+            self.entry,
+        )
+        object.__setattr__(self, "_native", native)
+
+    def search(self, queries: NDArray[np.float32], k: int, effort: int, candidates: int) -> Found:
+        """The k best by float16 of the `candidates` best by int8 of the `effort` that were kept.
+
+        Queries `[n, d]` -> cosines and places `[n, k]`, best first, equal ones by place; where
+        fewer were met, -inf and -1.
+        """
+        queries = np.ascontiguousarray(queries, np.float32)
+        rounded = self._rounded(queries)
+        effort = min(max(effort, k), len(self.vectors))
+        candidates = min(max(candidates, k), effort)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        places = np.full((len(queries), k), -1, np.int64)
+        library = _library()
+        if library is None:
+            for n, query in enumerate(queries):
+                met = self._walk(rounded[n], effort)[:candidates]
+                its = self.vectors[met].astype(np.float32) @ query
+                order = np.lexsort((met, -its))[:k]
+                scores[n, : len(order)], places[n, : len(order)] = its[order], met[order]
+            return scores, places
+        failed = library.search(
+            self._native,
+            queries.ctypes.data,
+            rounded.ctypes.data,
+            len(queries),
+            k,
+            effort,
+            candidates,
+            scores.ctypes.data,
+            places.ctypes.data,
+            _INSTRUCTIONS,
+        )
+        if failed:
+            raise MemoryError
+        return scores, places
+
+    def _rounded(self, queries: NDArray[np.float32]) -> NDArray[np.int8]:
+        """So that products with the bytes of a vector are in the order of cosines: `[n, 2, bytes]`.
+
+        The first of the two counts HIGH, the other one.
+        """
+        scaled = queries * self.scales[: queries.shape[1]]
+        most = np.abs(scaled).max(axis=1, keepdims=True)
+        whole = np.rint(scaled * (MOST / np.maximum(most, 1e-30)))
+        high = np.rint(whole / HIGH)
+        rounded = np.zeros((len(queries), 2, len(self.scales)), np.int8)
+        rounded[:, 0, : queries.shape[1]] = high
+        rounded[:, 1, : queries.shape[1]] = whole - HIGH * high
+        return rounded
+
+    def _walk(self, query: NDArray[np.int8], effort: int) -> NDArray[np.int64]:
+        """The places of the `effort` best that a walk meets, best first."""
+        wide = query.astype(np.int32)
+        wide = HIGH * wide[0] + wide[1]
+
+        def products(places: Any) -> NDArray[np.int32]:
+            return self.records[places, 4 * LINKS :].astype(np.int32) @ wide
+
+        at = self.entry
+        for depth in reversed(range(len(self.levels))):
+            level = self.levels[depth]
+            best = products(level.places[[at]])[0]
+            moved = True
+            while moved:
+                links = level.links[at]
+                links = links[links >= 0]
+                scores = products(level.places[links])
+                moved = len(links) > 0 and scores.max() > best
+                if moved:
+                    best, at = scores.max(), int(links[scores.argmax()])
+            at = int(level.places[at])
+            if depth:
+                at = int(np.searchsorted(self.levels[depth - 1].places, at))
+        met, expanded = {at}, set()
+        kept = [(int(products([at])[0]), at)]
+        while (
+            place := next((place for _, place in kept if place not in expanded), None)
+        ) is not None:
+            expanded.add(place)
+            links = self.records[place, : 4 * LINKS].view("<i4")
+            new = [link for link in links[links >= 0].tolist() if link not in met]
+            met.update(new)
+            if new:
+                kept += zip(products(new).tolist(), new, strict=True)
+                kept = sorted(kept, key=lambda one: -one[0])[:effort]
+        return np.array([place for _, place in kept], np.int64)
