@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
@@ -66,7 +67,7 @@ QUERIES = {
 }
 WRITING = f"{__package__}.index.index"  # the module that all commands which write import
 EMBED_BATCH = 256
-ASKED_TOGETHER = 256
+ASKED_TOGETHER = 32
 
 DEMO = "clsearch-demo"
 DEMO_QUESTIONS = (
@@ -238,13 +239,18 @@ def search(
     if file is None:
         # For a short text, threads of BLAS cost more than they do; NumPy asks when it is imported.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from .search import Searcher
+    path = Path() if opened else existing_index(index_path)
 
-    searcher = opened or Searcher.open(existing_index(index_path))
-    found = False
-    for texts in [[" ".join(query)]] if file is None else batches_of_lines(file):
+    @cache
+    def searcher() -> Searcher:
+        from .search import Searcher
+
+        return opened or Searcher.open(path)
+
+    def answer(texts: list[str]) -> bool:
+        """Print what is found; -> whether anything was."""
         started = time.perf_counter() if file is None else None
-        answers = searcher.answer_many(
+        answers = searcher().answer_many(
             texts,
             k,
             mode,
@@ -253,19 +259,26 @@ def search(
             min_score=min_score,
             group=group or ("passage" if as_json else "document"),
         )
-        for text, answer in zip(texts, answers, strict=True):
+        for text, found in zip(texts, answers, strict=True):
             if file is not None and not as_json:
                 print_question(text)
             asked: dict[str, Any] = {"query": text, "mode": mode}
             if as_json and explain:
-                asked["explanation"] = dict(answer.explanation)
-            print_hits(answer.hits, asked, started, as_json, explain)
+                asked["explanation"] = dict(found.explanation)
+            print_hits(found.hits, asked, started, as_json, explain)
             if explain and not as_json:
-                for line in explained(answer.explanation):
+                for line in explained(found.explanation):
                     print_line(line)
-            if not answer.hits:
-                nothing_found(min_score, answer.explanation)
-            found = found or bool(answer.hits)
+            if not found.hits:
+                nothing_found(min_score, found.explanation)
+        return any(found.hits for found in answers)
+
+    if file is None:
+        found = answer([" ".join(query)])
+    else:
+        from . import crew
+
+        found = any(list(crew.in_order(answer, batches_of_lines(file))))
     if not found:
         click.get_current_context().exit(NOTHING)
 

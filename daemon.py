@@ -10,7 +10,6 @@ another program, an index that is no longer there) the connection ends without a
 client runs the command itself. What is known to be outdated stops listening.
 """
 
-import io
 import os
 import socket
 import sys
@@ -26,7 +25,7 @@ import click
 
 from . import runtime
 from .search.searcher import Searcher
-from .terminal import Screen, printing_on
+from .terminal import Screen, Stream, printing_on
 
 CLIENTS = 32  # that are listened to at a time; more are sent away
 LONGEST = 1 << 20  # bytes of a question
@@ -205,19 +204,6 @@ def run(
     except click.exceptions.Exit as end:
         return end.exit_code
     return 0
-
-
-class Stream(io.TextIOBase):
-    """What a command writes, with the number of the stream, in the order of all streams."""
-
-    def __init__(self, number: int, printed: list[tuple[int, bytes]]) -> None:
-        """1 is standard output, 2 standard error."""
-        self._number, self._printed = number, printed
-
-    def write(self, text: str) -> int:
-        """As `cli` has the streams of a terminal write."""
-        self._printed.append((self._number, text.encode("utf-8", "backslashreplace")))
-        return len(text)
 
 
 def encoded(printed: Sequence[tuple[int, bytes]], code: int) -> bytes:

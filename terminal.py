@@ -1,5 +1,6 @@
 """What a person reads on a terminal: documents' text made safe, shortened, wrapped and marked."""
 
+import io
 import os
 import re
 import shutil
@@ -43,6 +44,19 @@ def safe(text: str) -> str:
     'a␛[2Jb␊'
     """
     return text if text.isprintable() else text.translate(_STEERING)
+
+
+class Stream(io.TextIOBase):
+    """What a command writes, with the number of the stream, in the order of all streams."""
+
+    def __init__(self, number: int, printed: list[tuple[int, bytes]]) -> None:
+        """1 is standard output, 2 standard error."""
+        self._number, self._printed = number, printed
+
+    def write(self, text: str) -> int:
+        """As `cli` has the streams of a terminal write."""
+        self._printed.append((self._number, text.encode("utf-8", "backslashreplace")))
+        return len(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ ROWS = (
     {"search.asynchronous"},
     {"search.evaluate", "search.serve", "integrations", "daemon"},
     {"printing"},
-    {"options"},
+    {"crew", "options"},
     {"operations", "service"},
     {"cli"},
     {"background", "shell"},

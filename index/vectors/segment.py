@@ -15,6 +15,7 @@ from .build import ALIGNED
 from .ids import Ids
 from .kinds import HNSW_INT8, IVF_RABITQ, Kind
 from .plan import Plan
+from .walk import Graph
 
 # What is tuned is tuned for ten: as many candidates for fewer; for more, fewer for each of them, by
 # the fourth root.
@@ -213,7 +214,8 @@ class Segment:
         factor = max(kind.refine * (share if share > 1 else share**0.25), 2.0)
         if kind.structure == HNSW_INT8:
             effort = max(kind.effort, wanted * 3 // 2)
-            return self._structure.search(queries, wanted, effort, round(factor * wanted))
+            graph: Graph = self._structure
+            return graph.search(queries, wanted, effort, round(factor * wanted))
         return ivf.search(self._structure, queries, wanted, kind.effort, factor)
 
 

@@ -101,12 +101,10 @@ class Graph:
 
     def __post_init__(self) -> None:
         """Tell the file of C where all is."""
-        levels = (_Level * len(self.levels))(
-            *[
-                (one.places.ctypes.data, one.links.ctypes.data, len(one.places))
-                for one in self.levels
-            ]
-        )
+        levels = (_Level * len(self.levels))()
+        for own, one in zip(levels, self.levels, strict=True):
+            own.places, own.links = one.places.ctypes.data, one.links.ctypes.data
+            own.vertices = len(one.places)
         native = _Graph(
             self.records.ctypes.data,
             self.vectors.ctypes.data,
@@ -176,7 +174,8 @@ class Graph:
         wide = HIGH * wide[0] + wide[1]
 
         def products(places: Any) -> NDArray[np.int32]:
-            return self.records[places, 4 * LINKS :].astype(np.int32) @ wide
+            scores: NDArray[np.int32] = self.records[places, 4 * LINKS :].astype(np.int32) @ wide
+            return scores
 
         at = self.entry
         for depth in reversed(range(len(self.levels))):
