@@ -49,7 +49,7 @@ def optimize(store: Store, name: Name | None = None, target: float | None = None
     if name is not None:
         structure = NAMES[name]
     else:
-        structure = made[largest].structure if largest is not None else best(passages)
+        structure = made[largest].renewed if largest is not None else best(passages)
     if largest is not None and made[largest].structure == structure:
         live, total = counts[largest]
         rest = total - live + passages - live

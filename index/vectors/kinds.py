@@ -13,7 +13,7 @@ Name = Literal["exact", "compact", "fast"]
 FLAT_FP16 = "flat-fp16"
 IVF_RABITQ = "ivf-rabitq"
 HNSW_INT8 = "hnsw-int8"
-# Made by an earlier version: its vectors are compared, until `optimize` makes its structure anew.
+# Of an earlier version: all its vectors are compared, until `optimize` makes the new structure.
 HNSW_FP16 = "hnsw-fp16"
 FAISS_VERSION: str = faiss.__version__
 
@@ -60,13 +60,20 @@ class Kind:
         return cls(structure, **{name: int(value) for name, value in values.items()})
 
     @property
+    def renewed(self) -> str:
+        """The structure that `optimize` makes where this one is to be kept."""
+        return HNSW_INT8 if self.structure == HNSW_FP16 else self.structure
+
+    @property
     def exact(self) -> bool:
         """Whether every search compares with all vectors."""
         return self.structure in (FLAT_FP16, HNSW_FP16)
 
     def __str__(self) -> str:
         """As the manifest has it."""
-        return self.structure if self.exact else f"{self.structure} {self.parameters}"
+        if self.structure == FLAT_FP16:
+            return self.structure
+        return f"{self.structure} {self.parameters}"
 
     @property
     def parameters(self) -> str:
@@ -111,5 +118,5 @@ def default_recall(passages: int) -> float:
 
 def name_of(kind: str) -> Name:
     """What a user calls the kind that a manifest has: `exact`, `compact` or `fast`."""
-    structure = Kind.parse(kind).structure
+    structure = Kind.parse(kind).renewed
     return next(name for name, known in NAMES.items() if known == structure)

@@ -83,9 +83,9 @@ def _library() -> Any:
     return library
 
 
-@dataclass(frozen=True)
+@dataclass
 class Graph:
-    """A graph over `vectors` `[n, d]`, float16, of unit length.
+    """A graph over `vectors` `[n, d]`, float16, of unit length. Threads may search it at once.
 
     `records` `[n, 128 + d to the next 64]` are the links of each, -1 after the last, as int32, and
     its vector in bytes: each dimension over its one of `scales`, rounded, plus 128. `entry` is a
@@ -105,7 +105,7 @@ class Graph:
         for own, one in zip(levels, self.levels, strict=True):
             own.places, own.links = one.places.ctypes.data, one.links.ctypes.data
             own.vertices = len(one.places)
-        native = _Graph(
+        self._native = _Graph(
             self.records.ctypes.data,
             self.vectors.ctypes.data,
             levels,
@@ -116,7 +116,6 @@ class Graph:
             UPPER_LINKS,
             self.entry,
         )
-        object.__setattr__(self, "_native", native)
 
     def search(self, queries: NDArray[np.float32], k: int, effort: int, candidates: int) -> Found:
         """The k best by float16 of the `candidates` best by int8 of the `effort` that were kept.

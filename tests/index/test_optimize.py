@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from sqlite3 import connect
 
 import numpy as np
 import pytest
@@ -116,6 +117,20 @@ def test_tuned_again_in_the_same_file(index: Index) -> None:
     assert report.recall >= 0.99
     efforts = [kinds.Kind.parse(row.kind).effort for row in (low, high)]
     assert efforts[0] < efforts[1]
+
+
+def test_a_graph_of_an_earlier_version(index: Index, encoder: object) -> None:
+    """It is still searched, exactly; the next `optimize` makes the graph of today."""
+    index.optimize()
+    with connect(index.path / "index.db") as database:
+        database.execute("UPDATE segments SET kind = 'hnsw-fp16 effort=64 refine=1'")
+    database.close()
+    assert found(index.path, encoder) == 1
+    assert check(index.path) == ()
+    report = index.optimize(recall=0.97)
+    assert (report.kind, report.segments) == ("fast", 1)
+    assert [row.kind.split()[0] for row in rows(index.path)] == ["hnsw-int8"]
+    assert found(index.path, encoder) > 0.9
 
 
 def test_back_to_exact(index: Index, encoder: object) -> None:
