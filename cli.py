@@ -278,9 +278,19 @@ def search(
     else:
         from . import crew
 
-        found = any(list(crew.in_order(answer, batches_of_lines(file))))
+        alone = rerank is not None or (mode != "lexical" and encodes_by_torch(path))
+        batches = batches_of_lines(file)
+        found = any(list(crew.in_order(answer, batches, 1 if alone else crew.MOST)))
     if not found:
         click.get_current_context().exit(NOTHING)
+
+
+def encodes_by_torch(index: Path) -> bool:
+    """Whether queries take seconds and much memory to begin; also where nobody noted that."""
+    from .index.store.snapshot import Snapshot
+
+    with Snapshot.open(index) as snapshot:
+        return snapshot.declaration.get("queries") not in ("native", "numpy")
 
 
 def batches_of_lines(file: IO[bytes]) -> Iterator[list[str]]:

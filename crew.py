@@ -25,18 +25,18 @@ _PR_SET_PDEATHSIG = 1
 _work: Callable[..., Any]  # what the processes are forked with
 
 
-def in_order(work: Callable[[T], R], batches: Iterable[T]) -> Iterator[R]:
+def in_order(work: Callable[[T], R], batches: Iterable[T], most: int = MOST) -> Iterator[R]:
     """What `work` returns of each batch, in their order, as is what it prints by `terminal`.
 
-    Where there are several batches and cores, processes work that are forked from this one; they
-    end with it. Not so where that is not safe: elsewhere than on Linux, and where this process has
-    threads, or libraries that start some. What `work` raises is raised here, and `MemoryError`
-    where the system ended a process.
+    Where there are several batches and cores, processes work, `most` of them, that are forked from
+    this one; they end with it. Not so where that is not safe: elsewhere than on Linux, and where
+    this process has threads, or libraries that start some. What `work` raises is raised here, and
+    `MemoryError` where the system ended a process.
     """
     rest = iter(batches)
-    processes = min(_cores(), MOST)
+    processes = min(_cores(), most)
     first = list(islice(rest, processes))
-    if len(first) < 2:
+    if len(first) < 2:  # of one process, too
         yield from map(work, chain(first, rest))
         return
     from concurrent.futures import Future, ProcessPoolExecutor

@@ -300,6 +300,22 @@ def test_queries_of_a_file(indexed: Path, run: Run) -> None:
         assert one == {name: value for name, value in alone.items() if name != "took_ms"}
 
 
+def test_many_queries_of_a_file(indexed: Path, run: Run) -> None:
+    """By a command of its own, whose processes share them: the same, in the same order."""
+    words = ["moon", "tides", "reset", "nowhere", "button"]
+    lines = [f"{words[n % 5]} {words[n % 3]}" for n in range(150)]
+    (indexed / "asked.txt").write_text("\n".join(lines))
+    argv = ["search", "--queries", "asked.txt", "--mode", "lexical"]
+    here = run(*argv)
+    command = [sys.executable, "-m", "clsearch", *argv]
+    there = subprocess.run(command, capture_output=True, text=True, check=True, cwd=indexed)
+    assert there.stdout == here.stdout
+    assert there.stderr == here.stderr
+    assert [line for line in there.stdout.splitlines() if line[0:2] == "? "] == [
+        f"? {line}" for line in lines
+    ]
+
+
 def test_queries_of_standard_input(indexed: Path, run: Run) -> None:
     """A block each; the exit code says whether any found something."""
     argv = ["search", "--queries", "-", "--mode", "lexical"]

@@ -72,6 +72,14 @@ os._exit(0)
     assert ended.returncode == 0, ended.stderr
 
 
+def test_no_more_processes_than_asked_for(python) -> None:
+    ended = python("""
+assert set(crew.in_order(lambda _: os.getpid(), range(9), 1)) == {os.getpid()}
+assert len(set(crew.in_order(lambda _: (time.sleep(0.05), os.getpid()), range(9), 2))) == 2
+""")
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_what_fails_there_fails_here(python) -> None:
     """After what stands before it was printed, and nothing of what stands behind it."""
     ended = python("""
