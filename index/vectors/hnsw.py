@@ -17,7 +17,6 @@ from .walk import LINKS, UPPER_LINKS, Graph, Level
 
 faiss: Any = typed  # its types leave out much of what is used here
 
-NEIGHBOURS = UPPER_LINKS  # M: twice as many links in the lowest level
 EF_CONSTRUCTION = 200
 HEAD = (
     16  # integers: the entry, then how many vertices each of the upper levels has, the lowest first
@@ -25,13 +24,11 @@ HEAD = (
 LINE = 64  # bytes, to a multiple of which a vector is widened
 CHUNK = 65_536
 
-assert LINKS == 2 * NEIGHBOURS
-
 
 def build(chunks: Iterable[NDArray[np.float32]], dimension: int) -> Iterator[bytes]:
     """The structure over all vectors, in chunks `[n, d]`."""
     index = faiss.IndexHNSWSQ(
-        dimension, faiss.ScalarQuantizer.QT_fp16, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT
+        dimension, faiss.ScalarQuantizer.QT_fp16, UPPER_LINKS, faiss.METRIC_INNER_PRODUCT
     )
     index.is_trained = True
     index.hnsw.efConstruction = EF_CONSTRUCTION
@@ -66,7 +63,7 @@ def _array(vector: Any, dtype: Any) -> Any:
 def _links(hnsw: Any, places: NDArray[np.int64], depth: int) -> NDArray[np.int32]:
     """The places of the neighbours of these, -1 after the last: `[n]` -> `[n, links]`."""
     per_level = _array(hnsw.cum_nneighbor_per_level, np.int32)
-    starts = _array(hnsw.offsets, np.uint64).astype(np.int64)[places] + per_level[depth]
+    starts = _array(hnsw.offsets, np.uint64)[places].astype(np.int64) + per_level[depth]
     wanted = np.arange(per_level[depth + 1] - per_level[depth])
     found: NDArray[np.int32] = _array(hnsw.neighbors, np.int32)[starts[:, None] + wanted]
     return found

@@ -52,10 +52,7 @@ class Kind:
         """
         structure, *pairs = text.split()
         values = dict(pair.split("=") for pair in pairs)
-        if structure not in (*NAMES.values(), HNSW_FP16) or not values.keys() <= {
-            "effort",
-            "refine",
-        }:
+        if structure not in FIRST or not values.keys() <= {"effort", "refine"}:
             raise ValueError(f"no such kind of segment: {text!r}")
         return cls(structure, **{name: int(value) for name, value in values.items()})
 
@@ -85,11 +82,12 @@ class Kind:
         return replace(self, effort=effort, refine=refine)
 
 
-# Before they are tuned.
+# Before they are tuned: all kinds that a manifest may have.
 FIRST = {
     FLAT_FP16: Kind(FLAT_FP16),
     IVF_RABITQ: Kind(IVF_RABITQ, 16, 20),
     HNSW_INT8: Kind(HNSW_INT8, 64, 5),
+    HNSW_FP16: Kind(HNSW_FP16, 64, 1),
 }
 
 

@@ -19,6 +19,7 @@
 enum { LINE = 64 };
 enum { AHEAD = 3 /* vectors that are fetched while one is compared */ };
 enum { HIGH = 64 /* what the first byte of a query's number counts */ };
+enum { MOST = 32 * HIGH /* of a query's numbers: the sum of 4,096 products fits into 32 bits */ };
 enum { SPREAD = 16 /* vertices met for each of the best that are kept: the first guess */ };
 #define EXPANDED 0x80000000u
 
@@ -32,6 +33,7 @@ struct level {
 struct graph {
     const uint8_t *records;
     const uint16_t *vectors;    /* float16, `dimension` for each vertex */
+    const float *scales;        /* what one step of each of a vector's bytes is */
     const struct level *levels; /* `depth` of them, the lowest first */
     int64_t depth, vertices, dimension, bytes; /* `bytes` of a vector, whole lines */
     int64_t links, upper_links, entry;         /* `entry`: a vertex of the highest level */
@@ -141,6 +143,21 @@ static enum instructions instructions(int64_t most) {
 static void fetch(const void *memory, int64_t bytes) {
     for (int64_t at = 0; at < bytes; at += LINE)
         __builtin_prefetch((const char *)memory + at);
+}
+
+/* A query as `int8_product` takes it, `[2, bytes]`: products are in the order of cosines. */
+static void round_query(const struct graph *graph, const float *query, int8_t *rounded) {
+    float most = 1e-30f;
+    for (int64_t i = 0; i < graph->dimension; i++)
+        most = fmaxf(most, fabsf(query[i] * graph->scales[i]));
+    float steps = MOST / most;
+    memset(rounded, 0, 2 * (size_t)graph->bytes);
+    for (int64_t i = 0; i < graph->dimension; i++) {
+        float whole = rintf(query[i] * graph->scales[i] * steps);
+        float high = rintf(whole / HIGH);
+        rounded[i] = (int8_t)high;
+        rounded[graph->bytes + i] = (int8_t)(whole - HIGH * high);
+    }
 }
 
 /* ---- The vertices that were met ------------------------------------------------------------ */
@@ -320,12 +337,11 @@ static void refine(const struct graph *graph, const float *query, const struct m
 /* Whether the caller means the same graph: the bytes of its structures. */
 int64_t layout(void) { return (int64_t)sizeof(struct graph) << 32 | (int64_t)sizeof(struct level); }
 
-/* Of `count` queries, `[count, dimension]` and in int8 `[count, 2, bytes]`: the k best of the
-   `candidates` that are best of `effort`, `[count, k]`, by no more of the CPU's instructions than
-   `most`; -> 0, or -1 where memory ran out. */
-int64_t search(const struct graph *graph, const float *queries, const int8_t *rounded,
-               int64_t count, int64_t k, int64_t effort, int64_t candidates, float *scores,
-               int64_t *places, int64_t most) {
+/* Of `count` queries `[count, dimension]`: the k best of the `candidates` that are best of `effort`,
+   `[count, k]`, by no more of the CPU's instructions than `most`; -> 0, or -1 where memory ran
+   out. */
+int64_t search(const struct graph *graph, const float *queries, int64_t count, int64_t k,
+               int64_t effort, int64_t candidates, float *scores, int64_t *places, int64_t most) {
     int8_product int8 = int8_plain;
     float16_product float16 = float16_plain;
 #ifdef X86
@@ -343,17 +359,20 @@ int64_t search(const struct graph *graph, const float *queries, const int8_t *ro
     struct seen seen = {malloc((size_t)slots * sizeof(int32_t)), slots - 1, 0};
     struct met *best = malloc((size_t)effort * sizeof *best);
     int32_t *next = malloc((size_t)(graph->links + 1) * sizeof *next);
-    while (seen.slots && best && next && done < count) {
-        int64_t met =
-            walk(graph, rounded + 2 * done * graph->bytes, effort, &seen, next, best, int8);
+    int8_t *rounded = malloc(2 * (size_t)graph->bytes);
+    while (seen.slots && best && next && rounded && done < count) {
+        const float *query = queries + done * graph->dimension;
+        round_query(graph, query, rounded);
+        int64_t met = walk(graph, rounded, effort, &seen, next, best, int8);
         if (met < 0)
             break;
-        refine(graph, queries + done * graph->dimension, best, met < candidates ? met : candidates,
-               k, scores + done * k, places + done * k, float16);
+        refine(graph, query, best, met < candidates ? met : candidates, k, scores + done * k,
+               places + done * k, float16);
         done++;
     }
     free(seen.slots);
     free(best);
     free(next);
+    free(rounded);
     return done == count ? 0 : -1;
 }

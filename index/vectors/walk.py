@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LINKS, UPPER_LINKS = 32, 16
+UPPER_LINKS = 16  # M of Malkov and Yashunin
+LINKS = 2 * UPPER_LINKS
+# As in the file of C.
 HIGH = 64
-MOST = 32 * HIGH  # of a query's numbers; sums of 4,096 products with bytes fit into 32 bits
+MOST = 32 * HIGH  # of a query's numbers
 _INSTRUCTIONS = 2  # the most that `walk.c` may use, where the CPU has them: none, AVX2, AVX-512
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -48,6 +50,7 @@ class _Graph(Structure):
     _fields_ = (
         ("records", c_void_p),
         ("vectors", c_void_p),
+        ("scales", c_void_p),
         ("levels", POINTER(_Level)),
         ("depth", c_int64),
         ("vertices", c_int64),
@@ -74,7 +77,6 @@ def _library() -> Any:
         return None
     library.search.argtypes = [
         POINTER(_Graph),
-        c_void_p,
         c_void_p,
         *[c_int64] * 4,
         *[c_void_p] * 2,
@@ -108,6 +110,7 @@ class Graph:
         self._native = _Graph(
             self.records.ctypes.data,
             self.vectors.ctypes.data,
+            self.scales.ctypes.data,
             levels,
             len(levels),
             *self.vectors.shape,
@@ -124,15 +127,14 @@ class Graph:
         fewer were met, -inf and -1.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        rounded = self._rounded(queries)
         effort = min(max(effort, k), len(self.vectors))
         candidates = min(max(candidates, k), effort)
         scores = np.full((len(queries), k), -np.inf, np.float32)
         places = np.full((len(queries), k), -1, np.int64)
         library = _library()
         if library is None:
-            for n, query in enumerate(queries):
-                met = self._walk(rounded[n], effort)[:candidates]
+            for n, (query, rounded) in enumerate(zip(queries, self._rounded(queries), strict=True)):
+                met = self._walk(rounded, effort)[:candidates]
                 its = self.vectors[met].astype(np.float32) @ query
                 order = np.lexsort((met, -its))[:k]
                 scores[n, : len(order)], places[n, : len(order)] = its[order], met[order]
@@ -140,7 +142,6 @@ class Graph:
         failed = library.search(
             self._native,
             queries.ctypes.data,
-            rounded.ctypes.data,
             len(queries),
             k,
             effort,
