@@ -18,9 +18,7 @@ from .walk import LINKS, UPPER_LINKS, Graph, Level
 faiss: Any = typed  # its types leave out much of what is used here
 
 EF_CONSTRUCTION = 200
-HEAD = (
-    16  # integers: the entry, then how many vertices each of the upper levels has, the lowest first
-)
+HEAD = 16  # integers: the entry; how many vertices each upper level has, the lowest first; zeros
 LINE = 64  # bytes, to a multiple of which a vector is widened
 CHUNK = 65_536
 
