@@ -128,10 +128,12 @@ def serve(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     paths = [existing_index(path) for path in index_paths or (None,)]
     uvicorn = _uvicorn()
+    from .search.serve import heaps
     from .search.serve.app import create_app
     from .search.serve.indexes import named
     from .search.serve.settings import Settings
 
+    heaps.limit()
     settings = Settings(host, port, hosts=hosts, origins=origins, rerank=rerank)
     settings, file = _with_token(settings, token_file, no_token)
     with _listening(host, port) as listening:
