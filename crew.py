@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar, cast
 
 from . import terminal
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 MOST = 8  # processes: each has some 60 MB of its own
-AHEAD = 2  # batches for each process, done or under way, before the first of them is printed
-_PR_SET_PDEATHSIG = 1
-
-_work: Callable[..., Any]  # what the processes are forked with
 
 
 def in_order(work: Callable[[T], R], batches: Iterable[T], most: int = MOST) -> Iterator[R]:
@@ -34,38 +31,26 @@ def in_order(work: Callable[[T], R], batches: Iterable[T], most: int = MOST) -> 
     `MemoryError` where the system ended a process.
     """
     rest = iter(batches)
-    processes = min(_cores(), most)
-    first = list(islice(rest, processes))
+    first = list(islice(rest, min(_cores(), most)))
     if len(first) < 2:  # of one process, too
         yield from map(work, chain(first, rest))
         return
-    from concurrent.futures import Future, ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
-
-    global _work
-    _work = work
-    colours, columns = terminal.colours(), shutil.get_terminal_size().columns
-    waiting: deque[Future[tuple[list[tuple[int, bytes]], R]]] = deque()
-    pool = ProcessPoolExecutor(processes, get_context("fork"), initializer=_begin)
-
-    def printed() -> R:
-        recorded, result = waiting.popleft().result()
-        for stream, text in recorded:
-            terminal.echo(text.decode("utf-8"), nl=False, err=stream == 2, color=True)
-        return result
-
+    crew: list[_Member[T, R]] = []
     try:
-        for batch in chain(first, rest):
-            waiting.append(pool.submit(_done, batch, colours, columns))
-            if len(waiting) > AHEAD * processes:
-                yield printed()
-        while waiting:
-            yield printed()
-    except BrokenProcessPool as error:
-        raise MemoryError from error
+        for batch in first:
+            crew.append(_Member(work, crew))
+            crew[-1].send(batch)
+        # Each has one batch at a time, which is printed before it gets the next.
+        at = 0
+        for batch in rest:
+            yield crew[at].printed()
+            crew[at].send(batch)
+            at = (at + 1) % len(crew)
+        for member in crew[at:] + crew[:at]:
+            yield member.printed()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for member in crew:
+            member.end()
 
 
 def _cores() -> int:
@@ -74,16 +59,72 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if safe else 1
 
 
-def _begin() -> None:
-    """In a new process: it ends with the one that began it, and has one core to itself."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that prints stops all
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+class _Member(Generic[T, R]):
+    """One of the processes, and the connection to it."""
+
+    def __init__(self, work: Callable[[T], R], others: list[_Member[T, R]]) -> None:
+        """Begin it. `others` were begun before: it lets go of what leads to them."""
+        from multiprocessing import get_context
+
+        fork = get_context("fork")
+        self._connection, its = fork.Pipe()
+        foreign = [self._connection, *(other._connection for other in others)]
+        screen = terminal.colours(), shutil.get_terminal_size().columns
+        self._process = fork.Process(target=_answer, args=(its, foreign, work, screen), daemon=True)
+        self._process.start()
+        its.close()
+
+    def send(self, batch: T) -> None:
+        """Give it a batch, once it has none."""
+        try:
+            self._connection.send(batch)
+        except OSError as error:
+            raise MemoryError from error
+
+    def printed(self) -> R:
+        """Wait for it; print what it has printed, return what it has returned, raise its error."""
+        try:
+            recorded, result, error = self._connection.recv()
+        except (EOFError, OSError) as gone:
+            raise MemoryError from gone
+        for stream, text in recorded:
+            terminal.echo(text.decode("utf-8"), nl=False, err=stream == 2, color=True)
+        if error is not None:
+            raise error
+        return cast(R, result)
+
+    def end(self) -> None:
+        """It only reads: nothing is lost where it is in the middle of a batch."""
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
 
 
-def _done(batch: object, colours: bool, columns: int) -> tuple[list[tuple[int, bytes]], Any]:
-    """What is printed for a batch, by stream, and what the work returns."""
-    recorded: list[tuple[int, bytes]] = []
-    out, err = (cast(TextIO, terminal.Stream(number, recorded)) for number in (1, 2))
-    with terminal.printing_on(terminal.Screen(out, err, colours, columns)):
-        return recorded, _work(batch)
+def _answer(
+    connection: Connection,
+    foreign: list[Connection],
+    work: Callable[[Any], Any],
+    screen: tuple[bool, int],
+) -> None:
+    """In a new process: do the work of each batch that comes, until nobody can send any more."""
+    for one in foreign:
+        one.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that prints ends all
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a core for each
+    while True:
+        try:
+            batch = connection.recv()
+        except (EOFError, OSError):
+            return
+        recorded: list[tuple[int, bytes]] = []
+        out, err = (cast(TextIO, terminal.Stream(number, recorded)) for number in (1, 2))
+        result, failed = None, None
+        try:
+            with terminal.printing_on(terminal.Screen(out, err, *screen)):
+                result = work(batch)
+        except Exception as error:
+            failed = error
+        try:
+            connection.send((recorded, result, failed))
+        except OSError:
+            return

@@ -75,7 +75,7 @@ os._exit(0)
 def test_no_more_processes_than_asked_for(python) -> None:
     ended = python("""
 assert set(crew.in_order(lambda _: os.getpid(), range(9), 1)) == {os.getpid()}
-assert len(set(crew.in_order(lambda _: (time.sleep(0.05), os.getpid()), range(9), 2))) == 2
+assert len(set(crew.in_order(lambda _: os.getpid(), range(9), 2))) == 2
 """)
     assert ended.returncode == 0, ended.stderr
 
@@ -117,7 +117,7 @@ def batches():
         yield n
 results = crew.in_order(lambda batch: batch, batches())
 assert [next(results) for _ in range(50)] == list(range(50))
-assert len(taken) <= 50 + (crew.AHEAD + 1) * 3, len(taken)
+assert len(taken) <= 50 + 3, len(taken)
 results.close()
 """)
     assert ended.returncode == 0, ended.stderr
@@ -129,7 +129,7 @@ def test_they_end_with_the_first(how: signal.Signals) -> None:
 def work(batch):
     terminal.echo(str(os.getpid()))
     if batch > 3:
-        time.sleep(3)
+        time.sleep(1)
 for _ in crew.in_order(work, range(1000)):
     sys.stdout.flush()
 """
