@@ -278,7 +278,7 @@ def search(
     else:
         from . import crew
 
-        alone = rerank is not None or (mode != "lexical" and encodes_by_torch(path))
+        alone = (encodes_by_torch(path) and mode != "lexical") or rerank is not None
         batches = batches_of_lines(file)
         found = any(list(crew.in_order(answer, batches, 1 if alone else crew.MOST)))
     if not found:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar, cast
@@ -28,7 +30,8 @@ def in_order(work: Callable[[T], R], batches: Iterable[T], most: int = MOST) -> 
     Where there are several batches and cores, processes work, `most` of them, that are forked from
     this one; they end with it. Not so where that is not safe: elsewhere than on Linux, and where
     this process has threads, or libraries that start some. What `work` raises is raised here, and
-    `MemoryError` where the system ended a process.
+    `MemoryError` or `ChildProcessError` where a process was ended. Where the batches themselves end
+    with an error or an interrupt, it is raised once all before it are printed.
     """
     rest = iter(batches)
     first = list(islice(rest, min(_cores(), most)))
@@ -36,18 +39,28 @@ def in_order(work: Callable[[T], R], batches: Iterable[T], most: int = MOST) -> 
         yield from map(work, chain(first, rest))
         return
     crew: list[_Member[T, R]] = []
+    failed: list[BaseException] = []
+
+    def until_it_fails() -> Iterator[T]:
+        try:
+            yield from rest
+        except (Exception, KeyboardInterrupt) as error:
+            failed.append(error)
+
     try:
         for batch in first:
             crew.append(_Member(work, crew))
             crew[-1].send(batch)
         # Each has one batch at a time, which is printed before it gets the next.
         at = 0
-        for batch in rest:
+        for batch in until_it_fails():
             yield crew[at].printed()
             crew[at].send(batch)
             at = (at + 1) % len(crew)
         for member in crew[at:] + crew[:at]:
             yield member.printed()
+        if failed:
+            raise failed[0]
     finally:
         for member in crew:
             member.end()
@@ -79,19 +92,28 @@ class _Member(Generic[T, R]):
         try:
             self._connection.send(batch)
         except OSError as error:
-            raise MemoryError from error
+            raise self._gone() from error
 
     def printed(self) -> R:
         """Wait for it; print what it has printed, return what it has returned, raise its error."""
         try:
             recorded, result, error = self._connection.recv()
         except (EOFError, OSError) as gone:
-            raise MemoryError from gone
+            raise self._gone() from gone
         for stream, text in recorded:
             terminal.echo(text.decode("utf-8"), nl=False, err=stream == 2, color=True)
         if error is not None:
             raise error
         return cast(R, result)
+
+    def _gone(self) -> Exception:
+        """Why it is no longer there."""
+        self._process.join()
+        code = self._process.exitcode or 0
+        if code == -signal.SIGKILL:  # by the system, which does so where memory runs out
+            return MemoryError()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return ChildProcessError(f"a process that answered queries ended with {how}; run it again")
 
     def end(self) -> None:
         """It only reads: nothing is lost where it is in the middle of a batch."""
@@ -123,8 +145,18 @@ def _answer(
             with terminal.printing_on(terminal.Screen(out, err, *screen)):
                 result = work(batch)
         except Exception as error:
-            failed = error
+            error.add_note(traceback.format_exc())
+            failed = _portable(error)
         try:
             connection.send((recorded, result, failed))
         except OSError:
             return
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or where it cannot be sent to another process, one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class does then
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -96,14 +96,76 @@ except IndexDamaged as error:
     assert ended.stdout.splitlines() == ["0", "1", "2", "3", "of the fifth"], ended.stderr
 
 
-def test_a_process_that_is_killed_is_an_error(python) -> None:
-    ended = python("""
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("os.kill(os.getpid(), 9)", "MemoryError: "),
+        (
+            "os.kill(os.getpid(), 11)",
+            "ChildProcessError: a process that answered queries ended with",
+        ),
+        (
+            "os._exit(3)",
+            "ChildProcessError: a process that answered queries ended with exit code 3;",
+        ),
+    ],
+)
+def test_a_process_that_ends_is_an_error(python, code: str, said: str) -> None:
+    """Of memory only where the system took it away."""
+    ended = python(f"""
 try:
-    list(crew.in_order(lambda batch: os.kill(os.getpid(), 9), range(5)))
-except MemoryError:
-    print("told")
+    list(crew.in_order(lambda batch: {code}, range(5)))
+except Exception as error:
+    print(f"{{type(error).__name__}}: {{error}}")
 """)
-    assert ended.stdout == "told\n", ended.stderr
+    assert ended.stdout.startswith(said), ended
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_words(python) -> None:
+    """So is where it happened; what was printed before it is printed."""
+    ended = python("""
+import threading
+class Odd(Exception):
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+class Held(Exception):
+    lock = property(lambda self: 1)
+    def __init__(self, text):
+        super().__init__(text)
+        self.held = threading.Lock()
+def work(batch):
+    terminal.echo("before")
+    raise Odd("this", "that") if odd else Held("a lock")
+for odd in (True, False):
+    try:
+        list(crew.in_order(work, range(5)))
+    except RuntimeError as error:
+        print(error)
+def other(batch):
+    raise ValueError("of a kind")
+try:
+    list(crew.in_order(other, range(5)))
+except ValueError as error:
+    print("in other" in "".join(error.__notes__))
+""")
+    expected = ["before", "Odd: this and that", "before", "Held: a lock", "True"]
+    assert ended.stdout.splitlines() == expected, ended.stderr
+
+
+@pytest.mark.parametrize("error", ["OSError", "KeyboardInterrupt"])
+def test_where_the_batches_fail_all_before_are_printed(python, error: str) -> None:
+    ended = python(f"""
+def batches():
+    yield from range(7)
+    raise {error}("of the input")
+done = []
+try:
+    for one in crew.in_order(lambda batch: terminal.echo(str(batch)) or batch, batches()):
+        done.append(one)
+except {error} as error:
+    print(done, error)
+""")
+    assert ended.stdout == "".join(f"{n}\n" for n in range(7)) + f"{list(range(7))} of the input\n"
 
 
 def test_no_more_is_read_than_is_soon_printed(python) -> None:

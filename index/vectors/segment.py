@@ -65,7 +65,7 @@ class Segment:
             opened = cls(row, memory, kind)
         except RuntimeError as error:
             raise IndexDamaged(
-                f"FAISS cannot read the segment {str(path)!r}, which is as it was written by "
+                f"the segment {str(path)!r} cannot be read, though it is as it was written with "
                 f"FAISS {row.faiss}: {error}. Run `clsearch check --repair` to make it again."
             ) from error
         vectors = opened._flat
@@ -196,7 +196,7 @@ class Segment:
             if enough.all() or not len(gone):
                 break
             wanted *= 2
-        # FAISS has sorted them, but for equal scores and for what is dropped.
+        # They are sorted, but for equal scores and for what is dropped.
         if (scores[:, 1:] < scores[:, :-1]).all():
             return scores[:, :found], places[:, :found], enough
         order = np.lexsort((places, -scores), axis=1)[:, :found]

@@ -19,7 +19,7 @@
 enum { LINE = 64 };
 enum { AHEAD = 3 /* vectors that are fetched while one is compared */ };
 enum { HIGH = 64 /* what the first byte of a query's number counts */ };
-enum { MOST = 32 * HIGH /* of a query's numbers: the sum of 4,096 products fits into 32 bits */ };
+enum { MOST = 32 * HIGH /* of a query's numbers */ };
 enum { SPREAD = 16 /* vertices met for each of the best that are kept: the first guess */ };
 #define EXPANDED 0x80000000u
 
@@ -128,17 +128,19 @@ static int32_t int8_avx512(const uint8_t *left, const int8_t *right, int64_t n) 
 
 enum instructions { PLAIN, AVX2, AVX512 };
 
-#ifdef X86
 /* What this CPU has, and no more than `most`. */
-static enum instructions instructions(int64_t most) {
+int64_t instructions(int64_t most) {
+#ifdef X86
     if (most >= AVX512 && __builtin_cpu_supports("avx512vnni") &&
         __builtin_cpu_supports("avx512bw"))
         return AVX512;
-    if (most >= AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (most >= AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("f16c"))
         return AVX2;
+#endif
+    (void)most;
     return PLAIN;
 }
-#endif
 
 static void fetch(const void *memory, int64_t bytes) {
     for (int64_t at = 0; at < bytes; at += LINE)
@@ -150,10 +152,14 @@ static void round_query(const struct graph *graph, const float *query, int8_t *r
     float most = 1e-30f;
     for (int64_t i = 0; i < graph->dimension; i++)
         most = fmaxf(most, fabsf(query[i] * graph->scales[i]));
-    float steps = MOST / most;
+    /* Sums of products with bytes fit into 32 bits. */
+    int64_t fits = INT32_MAX / (255 * graph->bytes), numbers = fits < MOST ? fits : MOST;
+    float steps = (float)numbers / most;
     memset(rounded, 0, 2 * (size_t)graph->bytes);
     for (int64_t i = 0; i < graph->dimension; i++) {
         float whole = rintf(query[i] * graph->scales[i] * steps);
+        if (!(fabsf(whole) <= MOST)) /* of what is no number, or has no end */
+            whole = 0;
         float high = rintf(whole / HIGH);
         rounded[i] = (int8_t)high;
         rounded[graph->bytes + i] = (int8_t)(whole - HIGH * high);
@@ -197,7 +203,11 @@ static int add(struct seen *seen, int32_t vertex) {
 
 /* ---- The walk ------------------------------------------------------------------------------ */
 
+/* Whether there is one of this number among so many: a file may say anything. */
+static int among(int64_t number, int64_t count) { return number >= 0 && number < count; }
+
 static const uint8_t *record(const struct graph *graph, int64_t vertex) {
+    vertex = among(vertex, graph->vertices) ? vertex : 0;
     return graph->records + vertex * (graph->links * (int64_t)sizeof(int32_t) + graph->bytes);
 }
 
@@ -214,9 +224,9 @@ static int32_t descend(const struct graph *graph, const int8_t *query, int8_prod
         for (int64_t from = -1; from != at;) {
             from = at;
             const int32_t *links = level->links + from * graph->upper_links;
-            for (int64_t i = 0; i < graph->upper_links && links[i] >= 0; i++)
+            for (int64_t i = 0; i < graph->upper_links && among(links[i], level->vertices); i++)
                 fetch(vector(graph, level->places[links[i]]), graph->bytes);
-            for (int64_t i = 0; i < graph->upper_links && links[i] >= 0; i++) {
+            for (int64_t i = 0; i < graph->upper_links && among(links[i], level->vertices); i++) {
                 int32_t score =
                     product(vector(graph, level->places[links[i]]), query, graph->bytes);
                 if (score > best) {
@@ -227,7 +237,7 @@ static int32_t descend(const struct graph *graph, const int8_t *query, int8_prod
         }
         int32_t place = level->places[at];
         if (!depth)
-            return place;
+            return among(place, graph->vertices) ? place : 0;
         const struct level *below = level - 1;
         int64_t low = 0, high = below->vertices - 1;
         while (low < high) {
@@ -280,7 +290,7 @@ static int64_t walk(const struct graph *graph, const int8_t *query, int64_t effo
         const int32_t *links = (const int32_t *)record(graph, best[at].vertex);
         best[at].vertex |= EXPANDED;
         int64_t new = 0;
-        for (int64_t i = 0; i < graph->links && links[i] >= 0; i++) {
+        for (int64_t i = 0; i < graph->links && among(links[i], graph->vertices); i++) {
             int added = add(seen, links[i]);
             if (added < 0)
                 return -1;
@@ -344,14 +354,14 @@ int64_t search(const struct graph *graph, const float *queries, int64_t count, i
                int64_t effort, int64_t candidates, float *scores, int64_t *places, int64_t most) {
     int8_product int8 = int8_plain;
     float16_product float16 = float16_plain;
+    int64_t has = instructions(most);
 #ifdef X86
-    enum instructions has = instructions(most);
     if (has >= AVX2) {
         float16 = float16_avx2;
         int8 = has == AVX512 ? int8_avx512 : int8_avx2;
     }
 #else
-    (void)most;
+    (void)has;
 #endif
     int64_t slots = 1024, done = 0;
     while (slots < 2 * SPREAD * effort && slots < 4 * graph->vertices)

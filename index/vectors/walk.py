@@ -12,8 +12,10 @@ from ctypes import POINTER, Structure, c_int64, c_void_p
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ LINKS = 2 * UPPER_LINKS
 # As in the file of C.
 HIGH = 64
 MOST = 32 * HIGH  # of a query's numbers
+PART = 32  # queries that are worth a thread
 _INSTRUCTIONS = 2  # the most that `walk.c` may use, where the CPU has them: none, AVX2, AVX-512
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -71,6 +74,7 @@ def _library() -> Any:
     try:
         library = ctypes.CDLL(found.origin)
         library.layout.restype = library.search.restype = c_int64
+        library.instructions.restype, library.instructions.argtypes = c_int64, [c_int64]
     except (OSError, AttributeError):
         return None
     if library.layout() != ctypes.sizeof(_Graph) << 32 | ctypes.sizeof(_Level):
@@ -126,6 +130,11 @@ class Graph:
         Queries `[n, d]` -> cosines and places `[n, k]`, best first, equal ones by place; where
         fewer were met, -inf and -1.
         """
+        if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1] or k < 1:
+            raise ValueError(
+                f"queries of shape {queries.shape}, k of {k}: the vectors have "
+                f"{self.vectors.shape[1]} dimensions, and k is at least 1"
+            )
         queries = np.ascontiguousarray(queries, np.float32)
         effort = min(max(effort, k), len(self.vectors))
         candidates = min(max(candidates, k), effort)
@@ -139,19 +148,33 @@ class Graph:
                 order = np.lexsort((met, -its))[:k]
                 scores[n, : len(order)], places[n, : len(order)] = its[order], met[order]
             return scores, places
-        failed = library.search(
-            self._native,
-            queries.ctypes.data,
-            len(queries),
-            k,
-            effort,
-            candidates,
-            scores.ctypes.data,
-            places.ctypes.data,
-            _INSTRUCTIONS,
-        )
-        if failed:
-            raise MemoryError
+        # As many as FAISS would take, whose number each caller's thread has for itself.
+        threads = min(faiss.omp_get_max_threads(), -(-len(queries) // PART))
+
+        def part(bound: tuple[int, int]) -> None:
+            rows = slice(*bound)
+            failed = library.search(
+                self._native,
+                queries[rows].ctypes.data,
+                rows.stop - rows.start,
+                k,
+                effort,
+                candidates,
+                scores[rows].ctypes.data,
+                places[rows].ctypes.data,
+                _INSTRUCTIONS,
+            )
+            if failed:
+                raise MemoryError
+
+        if threads < 2:
+            part((0, len(queries)))
+        else:
+            from concurrent.futures import ThreadPoolExecutor
+
+            bounds = [len(queries) * n // threads for n in range(threads + 1)]
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(part, pairwise(bounds)))
         return scores, places
 
     def _rounded(self, queries: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -161,7 +184,9 @@ class Graph:
         """
         scaled = queries * self.scales[: queries.shape[1]]
         most = np.abs(scaled).max(axis=1, keepdims=True)
-        whole = np.rint(scaled * (MOST / np.maximum(most, 1e-30)))
+        fits = np.float32(min(MOST, (2**31 - 1) // (255 * len(self.scales))))
+        whole = np.rint(scaled * (fits / np.maximum(most, np.float32(1e-30))))
+        whole[~(np.abs(whole) <= MOST)] = 0
         high = np.rint(whole / HIGH)
         rounded = np.zeros((len(queries), 2, len(self.scales)), np.int8)
         rounded[:, 0, : queries.shape[1]] = high
@@ -199,7 +224,8 @@ class Graph:
         ) is not None:
             expanded.add(place)
             links = self.records[place, : 4 * LINKS].view("<i4")
-            new = [link for link in links[links >= 0].tolist() if link not in met]
+            links = links[links >= 0].tolist()
+            new = [link for link in dict.fromkeys(links) if link not in met]
             met.update(new)
             if new:
                 kept += zip(products(new).tolist(), new, strict=True)

@@ -146,7 +146,7 @@ def test_a_file_that_is_no_faiss_index_is_damage(tmp_path: Path) -> None:
     segment_path(tmp_path, row.name).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     wrong = SegmentRow("a", row.kind, 4, 8, len(data), digest, "1", "f")
-    with pytest.raises(IndexDamaged, match="FAISS cannot read"):
+    with pytest.raises(IndexDamaged, match="cannot be read"):
         Segment.open(tmp_path, wrong)
 
 

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -38,23 +39,46 @@ def graph() -> walk.Graph:
     return graph_of(drawn(5000, 100, 2))
 
 
-@pytest.fixture(params=["NumPy", "plain", "AVX2", "AVX-512"])
-def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the CPU has less, the most that it has."""
-    if request.param == "NumPy":
+WAYS = ("plain", "AVX2", "AVX-512")
+
+
+def walk_by(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, by this; skip where the CPU has it not."""
+    library = walk._library()
+    if way == "NumPy":
         monkeypatch.setattr(walk, "_library", lambda: None)
+    elif library is None or library.instructions(WAYS.index(way)) != WAYS.index(way):
+        pytest.skip("not compiled, or not of this CPU")
     else:
-        if walk._library() is None:
-            pytest.skip("not compiled")
-        number = ["plain", "AVX2", "AVX-512"].index(request.param)
-        monkeypatch.setattr(walk, "_INSTRUCTIONS", number)
-    return str(request.param)
+        monkeypatch.setattr(walk, "_INSTRUCTIONS", WAYS.index(way))
+
+
+@pytest.fixture(params=["NumPy", *WAYS])
+def any_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk_by(request.param, monkeypatch)
+
+
+@pytest.fixture(params=WAYS)
+def in_c(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk_by(request.param, monkeypatch)
+
+
+def tree(vectors: NDArray[np.float16]) -> walk.Graph:
+    """A graph whose root leads to all vectors, 32 from each; only these differ, not the bytes."""
+    count, dimension = vectors.shape
+    wide = -(-dimension // 64) * 64
+    records = np.full((count, 4 * walk.LINKS + wide), 128, np.uint8)
+    links = records[:, : 4 * walk.LINKS].view("<i4")
+    for n in range(walk.LINKS):
+        children = walk.LINKS * np.arange(count) + n + 1
+        links[:, n] = np.where(children < count, children, -1)
+    return walk.Graph(vectors, records, np.ones(wide, np.float32), [], 0)
 
 
 @pytest.mark.parametrize(("k", "effort", "candidates"), [(1, 4, 4), (10, 40, 20), (50, 300, 300)])
 def test_walks_are_the_same(
     graph: walk.Graph,
-    by: str,
+    in_c: None,
     k: int,
     effort: int,
     candidates: int,
@@ -71,7 +95,8 @@ def test_walks_are_the_same(
 
 @pytest.mark.parametrize("dimension", [8, 64, 100, 384])
 @pytest.mark.parametrize("count", [1, 2, 20, 700])
-def test_all_are_found_where_all_are_met(by: str, count: int, dimension: int) -> None:
+@pytest.mark.usefixtures("any_way")
+def test_all_are_found_where_all_are_met(count: int, dimension: int) -> None:
     """By their cosines, equal ones by place, then nothing: in float64 over the same float16."""
     vectors = drawn(count, dimension, 4)
     vectors[count // 2 :] = vectors[: count - count // 2]
@@ -117,25 +142,103 @@ def test_upper_levels_are_those_of_faiss(graph: walk.Graph) -> None:
     assert 0 <= graph.entry < len(below)
 
 
-def test_every_float16(by: str) -> None:
+@pytest.mark.usefixtures("in_c")
+def test_every_float16() -> None:
     """Each value that is a number, subnormal ones too, times one."""
     halves = np.arange(65536, dtype=np.uint16).view(np.float16)
     halves = halves[np.isfinite(halves)]
     vectors = np.zeros((len(halves), 8), np.float16)
     vectors[:, 3] = halves
-    records = np.full((len(halves), 4 * walk.LINKS + 64), 128, np.uint8)
-    links = records[:, : 4 * walk.LINKS].view("<i4")
-    links[:] = -1
-    for n in range(1, walk.LINKS + 1):  # a tree whose root meets all in the end
-        children = walk.LINKS * np.arange(len(halves)) + n
-        links[:, n - 1] = np.where(children < len(halves), children, -1)
-    graph = walk.Graph(vectors, records, np.ones(64, np.float32), [], 0)
     query = np.zeros((1, 8), np.float32)
     query[0, 3] = 1
-    count = len(halves) if by != "NumPy" else 0
-    if count:
-        scores, places = graph.search(query, count, count, count)
-        np.testing.assert_array_equal(scores[0], halves[places[0]].astype(np.float32))
+    scores, places = tree(vectors).search(query, *[len(halves)] * 3)
+    np.testing.assert_array_equal(np.sort(places[0]), np.arange(len(halves)))
+    np.testing.assert_array_equal(scores[0], halves[places[0]].astype(np.float32))
+
+
+@pytest.mark.usefixtures("in_c")
+def test_more_are_met_than_there_was_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 of each, many again: the table of what was met must grow, and forget nothing."""
+    graph = tree(drawn(6000, 8, 8).astype(np.float16))
+    generator = np.random.default_rng(1)
+    graph.records[:, 4 * walk.LINKS :][:, :8] = generator.integers(1, 256, (6000, 8))
+    links = graph.records[:, : 4 * walk.LINKS].view("<i4")
+    links[:] = generator.integers(0, 6000, links.shape)
+    queries = drawn(3, 8, 9)
+    for effort in (32, 64, 128):
+        scores, places = graph.search(queries, 10, effort, 20)
+        with monkeypatch.context() as patched:
+            patched.setattr(walk, "_library", lambda: None)
+            expected, expected_places = graph.search(queries, 10, effort, 20)
+        np.testing.assert_array_equal(places, expected_places)
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_many_queries_are_parted_among_threads(graph: walk.Graph) -> None:
+    """Each finds what it finds alone, whatever their number."""
+    queries = drawn(331, 100, 10)
+    before = faiss.omp_get_max_threads()
+    alone = [graph.search(queries[n : n + 1], 10, 40, 20) for n in range(len(queries))]
+    try:
+        for threads in (1, 2, 5):
+            faiss.omp_set_num_threads(threads)
+            for count in (0, 1, 33, 331):
+                scores, places = graph.search(queries[:count], 10, 40, 20)
+                assert scores.shape == places.shape == (count, 10)
+                for n in range(count):
+                    np.testing.assert_array_equal(scores[n], alone[n][0][0])
+                    np.testing.assert_array_equal(places[n], alone[n][1][0])
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.usefixtures("any_way")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 1e-38, 1e30])
+def test_a_query_of_any_numbers_ends(graph: walk.Graph, value: float) -> None:
+    """One dimension of it, or all: with places that there are."""
+    queries = np.full((2, 100), value, np.float32)
+    queries[0] = drawn(1, 100, 11)
+    queries[0, 5] = value
+    with np.errstate(all="ignore"):
+        _, places = graph.search(queries, 10, 20, 20)
+    assert (places < len(graph.vectors)).all()
+
+
+@pytest.mark.usefixtures("any_way")
+def test_sums_of_many_dimensions_fit() -> None:
+    """Of 9,000, as large as can be: 2,048 times 255 of each are more than 32 bits hold."""
+    graph = tree(np.ones((33, 9000), np.float16))
+    graph.records[:, 4 * walk.LINKS :] = 110
+    graph.records[20, 4 * walk.LINKS :] = 255
+    _, places = graph.search(np.ones((1, 9000), np.float32), 1, 1, 1)
+    assert places.tolist() == [[20]]
+
+
+@pytest.mark.usefixtures("in_c")
+def test_a_wrong_number_in_a_file_leads_nowhere() -> None:
+    """Neither behind the links, nor behind the vectors: what is found is there."""
+    graph = graph_of(drawn(3000, 16, 12))
+    generator = np.random.default_rng(1)
+    wrong = np.array([1 << 29, -(1 << 31), (1 << 31) - 1, 3000], np.int32)
+    records = graph.records.copy()
+    links = records[:, : 4 * walk.LINKS].view("<i4")
+    struck = generator.random(links.shape) < 0.05
+    links[struck] = generator.choice(wrong, struck.sum())
+    levels = []
+    for level in graph.levels:
+        places, others = level.places.copy(), level.links.copy()
+        places[generator.random(len(places)) < 0.3] = generator.choice(wrong)
+        others[generator.random(others.shape) < 0.3] = generator.choice(wrong)
+        levels.append(walk.Level(places, others))
+    broken = walk.Graph(graph.vectors, records, graph.scales, levels, graph.entry)
+    _, places = broken.search(drawn(300, 16, 13), 10, 60, 30)
+    assert ((places >= -1) & (places < 3000)).all()
+
+
+@pytest.mark.parametrize(("shape", "k"), [((1, 99), 1), ((1, 101), 1), ((100,), 1), ((1, 100), 0)])
+def test_what_cannot_be_asked(graph: walk.Graph, shape: tuple[int, ...], k: int) -> None:
+    with pytest.raises(ValueError, match="100 dimensions"):
+        graph.search(np.ones(shape, np.float32), k, 10, 10)
 
 
 @pytest.mark.parametrize("change", ["short", "long", "entry", "empty"])
