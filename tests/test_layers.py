@@ -56,7 +56,7 @@ ROWS = (
     {"search.evaluate", "search.serve", "integrations", "daemon"},
     {"printing"},
     {"crew", "options"},
-    {"operations", "service"},
+    {"evaluation", "operations", "service"},
     {"cli"},
     {"background", "shell"},
     {"__main__"},
