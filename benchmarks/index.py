@@ -75,7 +75,7 @@ def load_peer(setting: str, model: str, folder: Path) -> Any:
                 dataset_split="train",
                 column_name="text",
             )
-    (file,) = [file.name for file in made.rglob("*qint8*") if file.suffix in (".onnx", ".xml")]
+    (file,) = [file.name for file in made.rglob("*int8*") if file.suffix in (".onnx", ".xml")]
     return SentenceTransformer(
         str(made), device="cpu", backend=backend, model_kwargs={"file_name": f"{backend}/{file}"}
     )

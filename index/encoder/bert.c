@@ -62,7 +62,7 @@ struct model {
     struct tensor words, places, types; /* `types` may have no numbers */
     struct norm norm;
     int64_t depth, size, heads, inner;
-    int64_t precision, activation, tiles, bfloat16; /* the latter two: whether the CPU has them */
+    int64_t precision, activation, vnni, bfloat16, tiles; /* the last three: whether to use them */
     double epsilon;
 };
 
@@ -120,6 +120,12 @@ typedef __m256i wholes;
 #define to_floats _mm256_cvtepi32_ps
 #define to_wholes _mm256_cvtps_epi32
 #define dot_int8 _mm256_dpbusd_avx_epi32
+/* For CPUs without VNNI: two products of a byte each are added in 16 bits, where those of 255 and
+   63 just fit. */
+INLINE wholes dot_pairs(wholes sum, wholes left, wholes right) {
+    const wholes pairs = _mm256_maddubs_epi16(left, right);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
 INLINE float sum_of(floats x) {
     __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     y = _mm_add_ps(y, _mm_movehl_ps(y, y));
@@ -289,6 +295,9 @@ DEFINE_BLOCK(block_float32, IN_FLOATS, 4, load_floats, one_float, MULTIPLY_FLOAT
 DEFINE_BLOCK(block_halves, IN_FLOATS, 2, load_halves, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_brains, IN_FLOATS, 2, load_brains, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_int8, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_int8)
+#ifndef __AVX512F__
+DEFINE_BLOCK(block_pairs, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_pairs)
+#endif
 #ifdef __AVX512BF16__
 #define MULTIPLY_BRAIN(sum, left, right)                                                           \
     _mm512_dpbf16_ps(sum, (__m512bh)SET_WHOLES(left), (__m512bh)right)
@@ -359,22 +368,25 @@ static void start_tiles(void) {
 #endif
 
 /* As above; int8 gives whole numbers, and panels of float32 may be stored in another type. */
-INLINE void block(int precision, int type, int tiles, const void *a, int64_t stride, const void *b,
-                  int64_t panel, int64_t steps, float *c, int64_t width, int rows, int panels,
-                  int more) {
+INLINE void block(const struct model *model, int precision, int type, const void *a, int64_t stride,
+                  const void *b, int64_t panel, int64_t steps, float *c, int64_t width, int rows,
+                  int panels, int more) {
 #ifdef __AMX_TILE__
-    if (tiles && precision == INT8) {
+    if (model->tiles && precision == INT8) {
         tiles_int8(a, stride, b, panel, steps, c, width, rows, panels, more);
         return;
     }
-    if (tiles && precision == BFLOAT16) {
+    if (model->tiles && precision == BFLOAT16) {
         tiles_bfloat16(a, stride, b, panel, steps, c, width, rows, panels, more);
         return;
     }
 #endif
-    (void)tiles;
-    if (precision == INT8)
+    if (precision == INT8 && model->vnni)
         block_int8(a, stride, b, panel, steps, c, width, rows, panels, more);
+#ifndef __AVX512F__
+    else if (precision == INT8)
+        block_pairs(a, stride, b, panel, steps, c, width, rows, panels, more);
+#endif
 #ifdef __AVX512BF16__
     else if (precision == BFLOAT16)
         block_bfloat16(a, stride, b, panel, steps, c, width, rows, panels, more);
@@ -637,7 +649,7 @@ static void multiply(const struct model *model, const struct product *product, s
                 const char *a = (const char *)left.rows + r * left.stride;
                 for (int64_t s = 0; s < steps; s += STEPS)
                     for (int64_t i = 0; i < rows; i += BLOCK)
-                        block(precision, type, model->tiles, a + i * left.stride + 4 * s,
+                        block(model, precision, type, a + i * left.stride + 4 * s,
                               left.stride, b + s * step, bytes,
                               steps - s < STEPS ? steps - s : STEPS, sums + i * BLOCK, BLOCK,
                               rows - i < BLOCK ? rows - i : BLOCK, panels, s > 0);
@@ -677,6 +689,17 @@ INLINE int attention_precision(const struct model *model) {
     return model->precision != FLOAT32 && model->bfloat16 ? BFLOAT16 : FLOAT32;
 }
 
+/* Up to PANEL numbers, zeros after them. */
+INLINE void copy_panel(float *to, const float *from, int64_t count) {
+    if (count < PANEL) {
+        memset(to, 0, sizeof(float) * PANEL);
+        memcpy(to, from, sizeof(float) * count);
+        return;
+    }
+    for (int i = 0; i < PANEL; i += LANES)
+        store(to + i, load(from + i));
+}
+
 /* A head's keys of t tokens as panels of 16 tokens, and its values as panels of 16 numbers. */
 static void spread_head(int precision, const float *keys, const float *values, int64_t t,
                         int64_t stride, int64_t head, char *key_panels, char *value_panels) {
@@ -685,20 +708,15 @@ static void spread_head(int precision, const float *keys, const float *values, i
     if (precision == FLOAT32) {
         for (int64_t i = 0; i < WIDE(t, BLOCK); i += PANEL)
             for (int64_t k = 0; k < head; k += PANEL) {
-                const int64_t count = head - k < PANEL ? head - k : PANEL;
-                memset(rows, 0, sizeof rows);
-                for (int64_t j = 0; j < PANEL && i + j < t; j++)
-                    memcpy(rows + j * PANEL, keys + (i + j) * stride + k, sizeof(float) * count);
+                for (int64_t j = 0; j < PANEL; j++)
+                    copy_panel(rows + j * PANEL, keys + (i + j) * stride + k,
+                               i + j < t ? head - k : 0);
                 turn_as(rows, F32, 0, PANEL, (float *)key_panels + i * whole + k * PANEL);
             }
         for (int64_t k = 0; k < head; k += PANEL) {
-            const int64_t count = head - k < PANEL ? head - k : PANEL;
             float *to = (float *)value_panels + k * WIDE(t, BLOCK);
-            for (int64_t i = 0; i < WIDE(t, BLOCK); i++, to += PANEL) {
-                memset(to, 0, sizeof(float) * PANEL);
-                if (i < t)
-                    memcpy(to, values + i * stride + k, sizeof(float) * count);
-            }
+            for (int64_t i = 0; i < WIDE(t, BLOCK); i++, to += PANEL)
+                copy_panel(to, values + i * stride + k, i < t ? head - k : 0);
         }
         return;
     }
@@ -799,7 +817,7 @@ INLINE void powers_of(int precision, float *scores, int64_t t, int64_t width, fl
 /* Attention of n tokens `asking` to the t of their text: out [n, size], in rows of `stride`. */
 static void attend(const struct model *model, const float *asking, int64_t n, const float *keys,
                    const float *values, int64_t t, float *out, char *room) {
-    const int precision = attention_precision(model), tiles = model->tiles;
+    const int precision = attention_precision(model);
     const int exact = precision == FLOAT32;
     const int64_t stride = WIDE(model->size, PANEL), head = model->size / model->heads;
     const int64_t wide = WIDE(head, exact ? PANEL : BLOCK);
@@ -820,24 +838,26 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
             for (int64_t i = 0; i < WIDE(rows, PANEL); i++) {
                 const float *from = asking + (q + i) * stride + h * head;
                 char *to = query + i * wide * number;
+                if (exact) {
+                    for (int64_t k = 0; k < wide; k += PANEL)
+                        copy_panel((float *)to + k, from + k, i < rows ? head - k : 0);
+                    continue;
+                }
                 memset(to, 0, wide * number);
                 if (i >= rows)
                     continue;
-                if (exact)
-                    memcpy(to, from, sizeof(float) * head);
 #ifdef __AVX512BF16__
-                else
-                    for (int64_t k = 0; k < head; k += PANEL) {
-                        const __mmask16 there = head - k >= PANEL ? 0xffff : (1u << (head - k)) - 1;
-                        _mm256_storeu_si256(
-                            (__m256i *)(to + 2 * k),
-                            (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(there, from + k)));
-                    }
+                for (int64_t k = 0; k < head; k += PANEL) {
+                    const __mmask16 there = head - k >= PANEL ? 0xffff : (1u << (head - k)) - 1;
+                    _mm256_storeu_si256(
+                        (__m256i *)(to + 2 * k),
+                        (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(there, from + k)));
+                }
 #endif
             }
             const int64_t panel = PANEL * wide * number;
             for (int64_t k = 0; k < long_as; k += BLOCK)
-                block(precision, F32, tiles, query, wide * number, key_panels + k * wide * number,
+                block(model, precision, F32, query, wide * number, key_panels + k * wide * number,
                       panel, wide * number / 4, scores + k, long_as, rows, 2, 0);
             for (int64_t i = 0; i < rows; i += PANEL) {
                 float *here = scores + i * long_as;
@@ -848,7 +868,7 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
                               inverse + i);
             }
             for (int64_t k = 0; k < wide; k += BLOCK)
-                block(precision, F32, tiles, powers, long_as * number,
+                block(model, precision, F32, powers, long_as * number,
                       value_panels + k * long_as * number, PANEL * long_as * number,
                       long_as * number / 4, mixed + k, wide, rows, wide - k < BLOCK ? 1 : 2, 0);
             for (int64_t i = 0; i < rows; i++) {
@@ -1010,7 +1030,7 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
 #endif
 }
 
-/* What this CPU has of what this file was compiled for: 1 it runs at all, 2 int8, 4 bfloat16, 8
+/* What this CPU has of what this file was compiled for: 1 it runs at all, 2 VNNI, 4 bfloat16, 8
    tiles. Asks the system for tiles, which it gives to the process. */
 __attribute__((target("arch=x86-64"))) int64_t abilities(void) {
     int64_t has = 0;

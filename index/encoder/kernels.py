@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 _BUILDS = ("avx512", "avx2")  # the faster one first
-_RUNS, _INT8, _BFLOAT16, _TILES = 1, 2, 4, 8  # of what `abilities` gives
+_RUNS, _VNNI, _BFLOAT16, _TILES = 1, 2, 4, 8  # of what `abilities` gives
 
 
 class Tensor(Structure):
@@ -70,8 +70,9 @@ class Model(Structure):
         ("inner", c_int64),
         ("precision", c_int64),
         ("activation", c_int64),
-        ("tiles", c_int64),
+        ("vnni", c_int64),
         ("bfloat16", c_int64),
+        ("tiles", c_int64),
         ("epsilon", c_double),
     )
 
@@ -81,7 +82,7 @@ class Kernels:
     """The library, and what of it this CPU runs."""
 
     library: Any
-    int8: bool
+    vnni: bool
     bfloat16: bool
     tiles: bool
 
@@ -109,7 +110,7 @@ class Kernels:
         has = library.abilities()
         if not has & _RUNS:
             return None
-        return cls(library, bool(has & _INT8), bool(has & _BFLOAT16), bool(has & _TILES))
+        return cls(library, bool(has & _VNNI), bool(has & _BFLOAT16), bool(has & _TILES))
 
 
 @cache

@@ -34,6 +34,7 @@ _ACTIVATIONS = {
 }
 _PANEL = 16  # columns of a panel, and what rows are a multiple of
 _KEPT = 64 << 20  # bytes of the largest memory that is kept from one call to the next
+_MOST_OF_PAIRS = 63  # of weights in int8 without VNNI: 2 * 255 * 63 is a number of 16 bits
 _STEP = 64  # bytes that a tile takes of a row at a time, and to which memory is aligned
 
 
@@ -58,9 +59,10 @@ class NativeBert:
         """
         using = using or kernels()
         assert using is not None
-        assert precision == "float32" or getattr(using, precision)
+        assert precision != "bfloat16" or using.bfloat16
         self.precision: Precision = precision
         self._ready = ready
+        self._most = 127 if using.vnni else _MOST_OF_PAIRS
         self.in_flight = _cores()
         self._library = using.library
         self._bert = bert = Bert(config, file)
@@ -80,8 +82,9 @@ class NativeBert:
             bert.inner,
             _PRECISIONS[precision],
             _ACTIVATIONS[bert.activation],
-            using.tiles and precision != "float32",
+            using.vnni,
             using.bfloat16,
+            using.tiles and precision != "float32",
             bert.epsilon,
         )
 
@@ -159,7 +162,7 @@ class NativeBert:
         if self.precision == "bfloat16":
             panels = _panels(_to_bfloat16(weight), 2)
             return Product(Tensor(self._keep(panels), 0), bias, None, None, outputs, inputs)
-        scale = np.abs(weight).max(axis=1) / 127
+        scale = np.abs(weight).max(axis=1) / self._most
         scale[scale == 0] = 1
         whole = np.round(weight / scale[:, None]).astype(np.int8)
         shift = -128 * whole.sum(axis=1, dtype=np.int64) * scale
@@ -199,8 +202,7 @@ def precisions() -> list[Precision]:
     using = kernels()
     if using is None:
         return []
-    has: dict[Precision, bool] = {"int8": using.int8, "bfloat16": using.bfloat16}
-    return [precision for precision, there in has.items() if there]
+    return ["int8", "bfloat16"] if using.bfloat16 else ["int8"]
 
 
 def _panels(weight: NDArray[np.generic], together: int) -> NDArray[np.generic]:

@@ -42,13 +42,18 @@ SENTENCES = [
 
 
 def ways() -> dict[str, Kernels]:
-    """Each build, by tiles and by vectors, with bfloat16 and without, as far as they run here."""
+    """Each build, by tiles and by vectors, with what else a CPU may have and without.
+
+    As far as they run here.
+    """
     found: dict[str, Kernels] = {}
     for name in ("avx512", "avx2"):
         built = Kernels.built_for(name)
         if built is None:
             continue
         found[name] = replace(built, tiles=False, bfloat16=False)
+        if name == "avx2" and built.vnni:
+            found["avx2 without VNNI"] = replace(built, vnni=False)
         if built.bfloat16:
             found[f"{name} bfloat16"] = replace(built, tiles=False)
         if built.tiles:
@@ -190,12 +195,7 @@ def test_scores_as_large_as_can_be(times: int, using: Kernels, new_model: NewMod
 
 
 def precisions_of(using: Kernels) -> list[Precision]:
-    has: dict[Precision, bool] = {
-        "float32": True,
-        "bfloat16": using.bfloat16,
-        "int8": using.int8,
-    }
-    return [precision for precision, there in has.items() if there]
+    return ["float32", "bfloat16", "int8"] if using.bfloat16 else ["float32", "int8"]
 
 
 class Rounding(NumpyBert):
@@ -204,11 +204,11 @@ class Rounding(NumpyBert):
     precision: Precision = "int8"
 
 
-def rounded(precision: Precision, values: Floats) -> Floats:
-    """A matrix whose rows are in int8 with a scale each, or whose numbers are in bfloat16."""
+def rounded(precision: Precision, values: Floats, most: int = 127) -> Floats:
+    """A matrix whose numbers are in bfloat16, or in int8, up to `most`, with a scale for each row."""
     if precision == "bfloat16":
         return torch.from_numpy(np.array(values)).bfloat16().float().numpy()
-    scale = np.abs(values).max(axis=1, keepdims=True) / 127
+    scale = np.abs(values).max(axis=1, keepdims=True) / most
     scale[scale == 0] = 1
     return (np.round(values / scale) * scale).astype(np.float32)
 
@@ -231,7 +231,8 @@ def test_each_precision_is_what_it_is_said_to_be(
             values: Floats, pair: tuple[Floats, Floats], precision: Precision = precision
         ) -> Floats:
             weight, bias = pair
-            return rounded(precision, values) @ rounded(precision, weight).T + bias
+            most = 127 if using.vnni else 63
+            return rounded(precision, values) @ rounded(precision, weight, most).T + bias
 
         monkeypatch.setattr("clsearch.index.encoder.numpy_bert._linear", linear)
         expected = NumpyBert(config, file).forward(batch)[batch.mask]
@@ -244,6 +245,38 @@ def test_each_precision_is_what_it_is_said_to_be(
         # What bfloat16 changes is so little that GELU's approximation shows beside it.
         near = 0.1 if precision == "int8" else 0.3
         assert np.abs(found - expected).mean() < near * apart, precision
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_int8_holds_the_largest_sums(sign: int, using: Kernels, new_model: NewModel) -> None:
+    """Of ones, that is of the largest numbers there are, on both sides of the last products."""
+    folder = new_model(
+        "bert", hidden_act="relu", num_hidden_layers=1, hidden_size=32, intermediate_size=64
+    )
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    given = {  # by the ends of names; everything before the feed-forward network gives ones
+        "LayerNorm.weight": 0.0,
+        "LayerNorm.bias": 1.0,
+        "attention.output.dense.weight": 0.0,
+        "attention.output.dense.bias": 0.0,
+        "intermediate.dense.weight": 1 / 32,
+        "intermediate.dense.bias": 0.0,
+        "layer.0.output.dense.weight": sign / 64,
+        "layer.0.output.dense.bias": torch.arange(32) / 32 * (-1) ** torch.arange(32),
+        "layer.0.output.LayerNorm.weight": 1.0,
+        "layer.0.output.LayerNorm.bias": 0.0,
+    }
+    for ending, value in given.items():
+        for name in [name for name in tensors if name.endswith(ending)]:
+            tensors[name] = torch.zeros_like(tensors[name]) + value
+    tensors["encoder.layer.0.output.dense.weight"][::3] /= 2
+    save_file(tensors, file, metadata={"format": "pt"})
+    batch = ragged([5], 60)
+    expected = TorchTransformer(folder, "cpu", "float32").forward(batch)
+    assert expected.std() > 0.5
+    found = native(folder, "int8", using).forward(batch)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
@@ -420,6 +453,10 @@ def test_weights_of_another_shape_than_declared_are_torchs_to_refuse(new_model: 
 def test_the_kernels_taken_are_the_fastest() -> None:
     taken = kernels()
     assert taken is not None
-    fastest = max(WAYS.values(), key=lambda way: (way.tiles, way.bfloat16, way.int8))
-    assert (taken.tiles, taken.bfloat16) == (fastest.tiles, fastest.bfloat16)
+    fastest = max(WAYS.values(), key=lambda way: (way.tiles, way.bfloat16, way.vnni))
+    assert (taken.tiles, taken.bfloat16, taken.vnni) == (
+        fastest.tiles,
+        fastest.bfloat16,
+        fastest.vnni,
+    )
     assert ("avx512" in taken.library._name) == ("avx512" in WAYS)
