@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import signal
 import sys
@@ -14,6 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar, cast
 
 from . import terminal
+from .index.errors import portable
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -146,17 +146,8 @@ def _answer(
                 result = work(batch)
         except Exception as error:
             error.add_note(traceback.format_exc())
-            failed = _portable(error)
+            failed = portable(error)
         try:
             connection.send((recorded, result, failed))
         except OSError:
             return
-
-
-def _portable(error: Exception) -> Exception:
-    """The error, or where it cannot be sent to another process, one that says the same."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its class does then
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error

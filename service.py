@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = ""  # the token's own file
 MCP_PATH = "/mcp"
+PROCESSES = 8
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -103,6 +104,13 @@ def listening_options(port: int) -> Callable[[F], F]:
     metavar="NAME|PATH",
     help="A cross-encoder: requests may have it order the best passages anew.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    metavar="NUMBER",
+    help="How many processes may search, this one among them. More are started when several "
+    f"clients ask at once. Default: one for each core, up to {PROCESSES}.",
+)
 @daemon_option(
     "Whether `clsearch search` of the same user may be answered by this process, too.", told=True
 )
@@ -116,6 +124,7 @@ def serve(
     hosts: tuple[str, ...],
     origins: tuple[str, ...],
     rerank: str | None,
+    processes: int | None,
     daemon: str,
     as_json: bool,
 ) -> None:
@@ -134,7 +143,14 @@ def serve(
     from .search.serve.settings import Settings
 
     heaps.limit()
-    settings = Settings(host, port, hosts=hosts, origins=origins, rerank=rerank)
+    settings = Settings(
+        host,
+        port,
+        hosts=hosts,
+        origins=origins,
+        rerank=rerank,
+        processes=processes or min(os.cpu_count() or 1, PROCESSES),
+    )
     settings, file = _with_token(settings, token_file, no_token)
     with _listening(host, port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])

@@ -1,7 +1,7 @@
 """The server under load from a second process, beside one of sentence-transformers and FastAPI.
 
     python benchmarks/serve.py COLLECTION --index FOLDER [--passages 100000] [--clients 1 8 32]
-        [--seconds 20] [--requests 100000] [--queries FILE] [--no-peer]
+        [--seconds 20] [--processes 1] [--requests 100000] [--queries FILE] [--no-peer]
 
 COLLECTION is a folder in BEIR's layout. Its index and a large one are made in FOLDER as by
 query.py, and used again; the large one is copied before documents are added to it.
@@ -10,7 +10,8 @@ Clients ask over one connection each, on loopback, and each asks again as soon a
 POST /v1/search, 10 hits, hybrid; the queries of the collection, or of FILE (JSONL with a "text" in
 each line), in turn, less those with marks of their own, such as quotes. Latencies are of whole
 requests. "cores" is the CPU time of the server by the time that went by, and "client" that of the
-asking process, which the machine must have as well.
+asking process, which the machine must have as well. "MB" are those of all the server's processes,
+what they share counted once.
 
 Then --requests of 8 clients, after a tenth as many, with the memory before and after; then the
 first again while `clsearch index` is at work on new documents in a third process; then the peer,
@@ -121,14 +122,22 @@ class Server:
     port: int
 
     def memory(self) -> float:
-        """MB that are resident, with the pages of files that it maps."""
-        status = Path(f"/proc/{self.process}/status").read_text(encoding="ascii")
-        return int(status.split("VmRSS:")[1].split()[0]) / 1000
+        """MB that are resident, with the pages of files that they map."""
+        files = [folder / "smaps_rollup" for folder in self._folders()]
+        sizes = [file.read_text(encoding="ascii").split("\nPss:")[1].split()[0] for file in files]
+        return sum(map(int, sizes)) / 1000
 
     def cpu(self) -> float:
         """Seconds of CPU time so far."""
-        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        stats = [(folder / "stat").read_text().rpartition(")")[2] for folder in self._folders()]
+        fields = [stat.split() for stat in stats]
+        return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS
+
+    def _folders(self) -> list[Path]:
+        """Those in /proc of the process and of those that it has started."""
+        own = Path(f"/proc/{self.process}")
+        children = [file.read_text().split() for file in own.glob("task/*/children")]
+        return [own, *(own.parent / child for some in children for child in some)]
 
     def load(
         self, queries: Iterator[str], clients: int, *, seconds: float = 1e9, count: int = 10**9
@@ -220,6 +229,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--requests", type=int, default=0)
     parser.add_argument("--queries", type=Path)
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True)
@@ -239,9 +249,8 @@ def main() -> None:
     shutil.rmtree(served, ignore_errors=True)
     shutil.copytree(large, served)
     port = free_port()
-    with running(
-        ["-m", "clsearch", "serve", "--index", str(served), "--port", str(port)], port
-    ) as ours:
+    command = ["-m", "clsearch", "serve", "--index", str(served), "--port", str(port)]
+    with running([*command, "--processes", str(arguments.processes)], port) as ours:
         measure("clsearch serve", ours, queries, arguments.clients, arguments.seconds)
         if arguments.requests:
             following = itertools.cycle(queries)

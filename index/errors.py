@@ -61,3 +61,14 @@ class IndexDamaged(ClsearchError):
 
 class IndexUnwritable(ClsearchError):
     """The disk does not take what must be written: it is full, read-only, or it fails."""
+
+
+def portable(error: Exception) -> Exception:
+    """The error, or where it cannot be sent to another process, one that says the same."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class does then
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

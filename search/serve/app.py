@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 
 from ... import __version__
+from ...index.errors import UsageError
 from ..rerank import PairScorer
 from . import documents, explore, health, openai, page, reranking, retrieval
 from .backend import Backend, load_reranker
@@ -17,6 +18,7 @@ from .guard import App, Guard
 from .handlers import add_handlers
 from .indexes import Indexes, Load, load_encoder
 from .metrics import Measured, Metrics
+from .searches import Processes
 from .settings import Settings
 from .working import Gone
 
@@ -33,10 +35,16 @@ def create_app(
 ) -> App:
     """The app that serves the indexes in these folders; errors as of `Searcher.open`.
 
-    `load` is for indexes that were made with an encoder of your own.
+    `load` is for indexes that were made with an encoder of your own, in this process alone.
     """
+    if settings.processes > 1 and load is not load_encoder:
+        raise UsageError(f"{settings.processes} processes cannot share an encoder of your own")
     metrics = Metrics()
-    backend = Backend(settings, Indexes(paths, load, metrics.encoded), metrics, load_reranker)
+    indexes = Indexes(paths, load, metrics.encoded)
+    processes = None
+    if settings.processes > 1:
+        processes = Processes(paths, settings.processes - 1, metrics.encoded)
+    backend = Backend(settings, indexes, metrics, load_reranker, processes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

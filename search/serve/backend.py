@@ -13,14 +13,14 @@ from fastapi import Request, Response
 from ..rerank import PairScorer
 from .errors import log_unexpected, problem_of
 from .facets import Facets
-from .indexes import Indexes
+from .indexes import Indexes, Served
 from .maps import Maps
 from .metrics import Metrics
+from .searches import WARM_UP, Found, Processes, Question, warmed
 from .settings import Settings
 from .working import Workers
 from .writing import Writers
 
-WARM_UP = "a query that makes everything warm"
 ENCODING = 2
 
 
@@ -40,8 +40,12 @@ class Backend:
         indexes: Indexes,
         metrics: Metrics,
         load: Callable[[str], PairScorer] = load_reranker,
+        processes: Processes | None = None,
     ) -> None:
-        """Threads are started and models are loaded by what first needs them."""
+        """Threads are started and models are loaded by what first needs them.
+
+        `processes` search where this one is at it already.
+        """
         self.settings = settings
         self.indexes = indexes
         self.metrics = metrics
@@ -56,6 +60,9 @@ class Backend:
         self.facets: dict[str, tuple[str, Facets]] = {}
         self.ready = False
         self.problems: dict[str, str] = {}
+        self._processes = processes
+        self._searching = 0  # threads of this process
+        self._counting = threading.Lock()
         self._load = load
         self._loading = threading.Lock()
         self._reranker: PairScorer | None = None
@@ -69,14 +76,27 @@ class Backend:
                 self._reranker = self._load(self.settings.rerank)
             return self._reranker
 
+    def answer(self, served: Served, question: Question, rerank: bool = False) -> Found:
+        """What is found in an index, by this process or another; reranked by this one alone."""
+        found = None
+        with self._counting:
+            elsewhere = self._processes if self._searching and not rerank else None
+            self._searching += 1
+        try:
+            if elsewhere is not None:
+                found = elsewhere.answer(served.name, question)
+            if found is None:
+                reranker = self.reranker() if rerank else None
+                found = served.read(lambda searcher: question.of(searcher, reranker))
+        finally:
+            with self._counting:
+                self._searching -= 1
+        self.metrics.answered(found.times_ms)
+        return found
+
     def warm(self) -> None:
         """Ask each index once, so that models are loaded and segments are opened; then be ready."""
-        for served in self.indexes:
-            try:
-                served.read(lambda searcher: searcher.search(WARM_UP))
-            except Exception as error:  # whatever it is, the server starts, and says so
-                log_unexpected(error)
-                self.problems[served.name] = problem_of(error).message
+        self.problems |= warmed(self.indexes)
         if self.settings.rerank is not None:
             try:
                 self.reranker().scores(WARM_UP, [WARM_UP])
@@ -89,6 +109,8 @@ class Backend:
         """Finish what is asked for, and end all threads."""
         self.writers.close()
         self.workers.close()
+        if self._processes is not None:
+            self._processes.close()
         self.maps.close()
         self.encodings.close()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from ...index.errors import UsageError
-from ..searcher import Searcher
 from .backend import Backend, as_json, backend_of
+from .searches import Search, Similar
 from .shapes import (
     LIMITS,
     WITH_BODY,
@@ -90,27 +90,17 @@ async def search(request: Request, asked: SearchRequest) -> Response:
     if asked.rerank and backend.settings.rerank is None:
         raise UsageError("this server has no reranker: start it with --rerank MODEL")
 
-    def answered(searcher: Searcher) -> list[list[dict[str, Any]]]:
-        answers = searcher.answer_many(
-            texts,
-            asked.k,
-            asked.mode,
-            where=asked.where,
-            rerank=backend.reranker() if asked.rerank else None,
-            min_score=asked.min_score,
-            group=asked.group,
-        )
-        backend.metrics.answered(answers[0].explanation["times_ms"])  # type: ignore[arg-type]
-        return [[hit.to_json() for hit in answer.hits] for answer in answers]
+    question = Search(texts, asked.k, asked.mode, asked.where, asked.min_score, asked.group)
 
     def work() -> Response:
-        found = served.read(answered)
+        found = backend.answer(served, question, asked.rerank)
         took = {"took_ms": round(1000 * (time.perf_counter() - began), 1)}
         about = {"mode": asked.mode, "index": served.name}
         if asked.queries is None:
-            return as_json({"query": texts[0], **about, **took, "hits": found[0]})
+            return as_json({"query": texts[0], **about, **took, "hits": found.hits[0]})
         answers = [
-            {"query": text, **about, "hits": hits} for text, hits in zip(texts, found, strict=True)
+            {"query": text, **about, "hits": hits}
+            for text, hits in zip(texts, found.hits, strict=True)
         ]
         return as_json({"index": served.name, **took, "answers": answers})
 
@@ -150,15 +140,13 @@ async def similar(request: Request, asked: SimilarRequest) -> Response:
     check_where(asked.where, backend)
 
     def work() -> Response:
-        hits = served.read(
-            lambda searcher: searcher.similar(asked.document, asked.k, where=asked.where)
-        )
+        found = backend.answer(served, Similar(asked.document, asked.k, asked.where))
         return as_json(
             {
                 "document": asked.document,
                 "index": served.name,
                 "took_ms": round(1000 * (time.perf_counter() - began), 1),
-                "hits": [hit.to_json() for hit in hits],
+                "hits": found.hits[0],
             }
         )
 

@@ -43,7 +43,8 @@ class Settings:
     `token` is what a request must bear, None where none is asked for. `hosts` are names that the
     server is reached by beside the loopback ones and the address it is bound to, with or without a
     port; `origins` are of pages that may call it from a browser, as `https://app.example`;
-    `rerank` is the one model that requests may ask to rerank with.
+    `rerank` is the one model that requests may ask to rerank with. `processes` is how many may
+    search, with the server itself.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +54,7 @@ class Settings:
     origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     rerank: str | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         """UsageError where a host or an origin is not written as a browser would send it."""

@@ -205,7 +205,7 @@ class Rounding(NumpyBert):
 
 
 def rounded(precision: Precision, values: Floats, most: int = 127) -> Floats:
-    """A matrix whose numbers are in bfloat16, or in int8, up to `most`, with a scale for each row."""
+    """Numbers in bfloat16, or in int8, up to `most`, with a scale for each row."""
     if precision == "bfloat16":
         return torch.from_numpy(np.array(values)).bfloat16().float().numpy()
     scale = np.abs(values).max(axis=1, keepdims=True) / most

@@ -1,0 +1,248 @@
+"""What requests ask of an index, and processes that help this one to answer.
+
+Python runs one thread at a time, and most of a search is Python: more threads answer little more
+than one, while other cores are idle.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ...index.errors import portable
+from ..rerank import PairScorer
+from ..searcher import Searcher
+from . import heaps
+from .errors import log_unexpected, problem_of
+from .indexes import Indexes
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+WARM_UP = "a query that makes everything warm"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hits as JSON has them, for each text; milliseconds by stage."""
+
+    hits: list[list[dict[str, Any]]]
+    times_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Texts to search for, as `Searcher.answer_many` takes them."""
+
+    texts: list[str]
+    k: int
+    mode: Literal["hybrid", "dense", "lexical"]
+    where: str | None
+    min_score: float
+    group: Literal["passage", "document"]
+
+    def of(self, searcher: Searcher, reranker: PairScorer | None = None) -> Found:
+        """What the searcher finds; errors as of `Searcher.answer_many`."""
+        answers = searcher.answer_many(
+            self.texts,
+            self.k,
+            self.mode,
+            where=self.where,
+            rerank=reranker,
+            min_score=self.min_score,
+            group=self.group,
+        )
+        times: Any = answers[0].explanation["times_ms"]
+        return Found([[hit.to_json() for hit in answer.hits] for answer in answers], times)
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A document whose like is asked for, as `Searcher.similar` takes it."""
+
+    document: str
+    k: int
+    where: str | None
+
+    def of(self, searcher: Searcher, reranker: PairScorer | None = None) -> Found:
+        """What the searcher finds, which nothing orders anew; errors as of `Searcher.similar`."""
+        hits = searcher.similar(self.document, self.k, where=self.where)
+        return Found([[hit.to_json() for hit in hits]])
+
+
+class Question(Protocol):
+    """A `Search` or a `Similar`: it can be sent to another process."""
+
+    def of(self, searcher: Searcher, reranker: PairScorer | None = None) -> Found:
+        """What the searcher finds."""
+
+
+def warmed(indexes: Indexes) -> dict[str, str]:
+    """Ask each index once, so that models are loaded and segments are opened -> problems by name.
+
+    Whatever they are, a server starts, and says so.
+    """
+    problems = {}
+    for served in indexes:
+        try:
+            served.read(lambda searcher: searcher.search(WARM_UP))
+        except Exception as error:
+            log_unexpected(error)
+            problems[served.name] = problem_of(error).message
+    return problems
+
+
+class Processes:
+    """Processes beside this one that answer questions about the same indexes, each one at a time.
+
+    One more is started, up to `most`, whenever there was none to take a question; it takes some
+    later one, once it is warm. They are not forked, for this process has threads. They end with it.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], most: int, batched: Callable[[int], None] = lambda texts: None
+    ) -> None:
+        """Of the indexes in the folders `paths`; `batched` as of `Indexes`."""
+        self._paths = [*paths]
+        self._most = most
+        self._batched = batched
+        self._lock = threading.Lock()
+        self._all: list[_Process] = []
+        self._free: list[_Process] = []  # the last one in is the first one out: its caches are warm
+        self._starting: threading.Thread | None = None
+
+    def answer(self, index: str, question: Question) -> Found | None:
+        """What one of them finds in the index of this name; errors as of the question's `of`.
+
+        None where none of them is free, and where it was ended by something else.
+        """
+        with self._lock:
+            if not self._free:
+                self._start_one()
+                return None
+            process = self._free.pop()
+        try:
+            found, batches = process.answer(index, question)
+        except (EOFError, OSError):
+            process.end()
+            with self._lock:
+                self._all.remove(process)
+            return None
+        with self._lock:
+            self._free.append(process)
+        for texts in batches:
+            self._batched(texts)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """End them. Nobody may ask any more."""
+        with self._lock:
+            self._most = 0
+            starting = self._starting
+        for process in [*self._all]:
+            process.kill()
+        if starting is not None:
+            starting.join()
+        for process in self._all:
+            process.end()
+
+    def _start_one(self) -> None:
+        if len(self._all) >= self._most or (self._starting and self._starting.is_alive()):
+            return
+        process = _Process(self._paths)
+        self._all.append(process)
+        self._starting = threading.Thread(
+            target=self._await, args=(process,), name="clsearch-start", daemon=True
+        )
+        self._starting.start()
+
+    def _await(self, process: _Process) -> None:
+        """Let it be asked once it is warm."""
+        warm = process.is_warm()
+        with self._lock:
+            if warm:
+                self._free.append(process)
+            elif self._most:
+                self._most = len(self._all) - 1  # no more of what does not come up
+
+
+class _Process:
+    """One of them, and the connection to it. One thread uses it at a time."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, its = context.Pipe()
+        self._process = context.Process(
+            target=_search, args=(paths, its), name="clsearch-search", daemon=True
+        )
+        with _no_interrupt():
+            self._process.start()
+        its.close()
+
+    def is_warm(self) -> bool:
+        """Wait until it is; False where it ended before that."""
+        try:
+            return bool(self._connection.recv())
+        except (EOFError, OSError):
+            return False
+
+    def answer(self, index: str, question: Question) -> tuple[Found | Exception, list[int]]:
+        """What it finds, or its error; of how many texts were the batches that it encoded.
+
+        EOFError or OSError where it has ended.
+        """
+        self._connection.send((index, question))
+        found: tuple[Found | Exception, list[int]] = self._connection.recv()
+        return found
+
+    def kill(self) -> None:
+        """Let it end, whatever it does: it only reads. Any thread may do so."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """See to it that it has ended, and let go of it."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """What is started in the block has no part in Ctrl-C: the process that started it ends it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _search(paths: list[Path], connection: Connection) -> None:
+    """In a process of its own: answer each question that comes, until nobody can ask any more."""
+    heaps.limit()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to all: who began what runs ends it
+    batches: list[int] = []
+    indexes = Indexes(paths, batched=batches.append)
+    with suppress(EOFError, OSError):
+        warmed(indexes)
+        connection.send(True)
+        while True:
+            index, question = connection.recv()
+            batches.clear()
+            found: Found | Exception
+            try:
+                found = indexes.get(index).read(question.of)
+            except Exception as error:
+                found = portable(error)
+            connection.send((found, batches))

@@ -1,0 +1,216 @@
+"""Processes that help a server to answer: real ones, beside a searcher in this process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clsearch import Searcher
+from clsearch.index.errors import DocumentMissing, UsageError
+from clsearch.index.index import Index
+from clsearch.search.serve import searches
+from clsearch.search.serve.app import create_app
+from clsearch.search.serve.searches import Found, Processes, Question, Search, Similar
+from clsearch.search.serve.settings import Settings
+
+SECONDS = 60
+STONES = {
+    "jade": "Jade is green.",
+    "iron": "Iron rusts in the rain.",
+    "salt": "Salt is white, and dissolves.",
+}
+GREEN = Search(["a green stone", "metal"], 2, "hybrid", None, 0.0, "passage")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("searched") / "stones.clsearch"
+    with Index.open(path) as index:
+        index.add([{"id": id, "text": text} for id, text in STONES.items()])
+    return path
+
+
+@pytest.fixture
+def processes(path: Path) -> Iterator[Processes]:
+    """One, that is started by the first question."""
+    made = Processes([path], 1)
+    yield made
+    made.close()
+    assert not children(made)
+
+
+def children(processes: Processes) -> list[int]:
+    """Those that live."""
+    return [
+        process._process.pid
+        for process in processes._all
+        if process._process.pid is not None and process._process.exitcode is None
+    ]
+
+
+def asked(processes: Processes, question: Question) -> Found:
+    """The answer of the first that is free, for which this waits."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        found = processes.answer("stones", question)
+        if found is not None:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("none came up")
+
+
+def without_time(found: Found) -> Found:
+    return Found(found.hits)
+
+
+def test_they_find_what_this_process_finds(path: Path) -> None:
+    batches: list[int] = []
+    processes = Processes([path], 1, batches.append)
+    try:
+        with Searcher.open(path) as searcher:
+            for question in (GREEN, Similar("jade", 2, None)):
+                found = asked(processes, question)
+                assert without_time(found) == without_time(question.of(searcher))
+            assert set(asked(processes, GREEN).times_ms) == set(GREEN.of(searcher).times_ms)
+        assert [hits[0]["document"] for hits in asked(processes, GREEN).hits] == ["jade", "iron"]
+        assert batches[-1] == 2, "how many texts were encoded together is told"
+    finally:
+        processes.close()
+
+
+def test_the_first_question_starts_one_and_no_more_than_there_may_be(
+    processes: Processes,
+) -> None:
+    assert not children(processes)
+    for _ in range(3):
+        assert processes.answer("stones", GREEN) is None
+    assert len(children(processes)) == 1
+    asked(processes, GREEN)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: processes.answer("stones", GREEN), range(40)))
+    answered = [without_time(one) for one in found if one is not None]
+    assert answered
+    assert answered == [without_time(asked(processes, GREEN))] * len(answered)
+    assert len(children(processes)) == 1
+
+
+def test_errors_are_those_of_the_question(processes: Processes) -> None:
+    asked(processes, GREEN)
+    wrong = Search(["stone"], 2, "hybrid", "colour ~ 'green'", 0.0, "passage")
+    with pytest.raises(UsageError, match="cannot be read at character 8"):
+        processes.answer("stones", wrong)
+    with pytest.raises(DocumentMissing, match="no document 'gold'"):
+        processes.answer("stones", Similar("gold", 1, None))
+    assert asked(processes, GREEN).hits, "it goes on"
+
+
+def test_a_new_commit_is_seen(path: Path, processes: Processes) -> None:
+    copper = Search(["copper wire"], 1, "hybrid", None, 0.0, "passage")
+    assert asked(processes, copper).hits[0][0]["document"] != "copper"
+    with Index.open(path) as index:
+        index.add([{"id": "copper", "text": "Copper makes good wire."}])
+        assert asked(processes, copper).hits[0][0]["document"] == "copper"
+        index.remove(["copper"])
+    assert asked(processes, copper).hits[0][0]["document"] != "copper"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_one_that_was_killed_is_replaced(processes: Processes) -> None:
+    asked(processes, GREEN)
+    [first] = children(processes)
+    os.kill(first, signal.SIGKILL)
+    assert processes.answer("stones", GREEN) is None, "to be answered by the server itself"
+    assert asked(processes, GREEN).hits
+    [second] = children(processes)
+    assert second != first
+
+
+def test_what_does_not_come_up_is_not_tried_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "_search", os._exit)
+    processes = Processes([path], 2)
+    assert processes.answer("stones", GREEN) is None
+    assert processes._starting is not None
+    processes._starting.join(SECONDS)
+    assert processes.answer("stones", GREEN) is None
+    assert len(processes._all) == 1
+    processes.close()
+
+
+def test_one_that_is_still_starting_is_ended(path: Path) -> None:
+    processes = Processes([path], 1)
+    assert processes.answer("stones", GREEN) is None
+    assert children(processes)
+    began = time.monotonic()
+    processes.close()
+    assert time.monotonic() - began < SECONDS
+    assert not children(processes)
+    assert not any(thread.name == "clsearch-start" for thread in threading.enumerate())
+
+
+def test_an_encoder_of_your_own_is_in_this_process_alone(path: Path) -> None:
+    with pytest.raises(UsageError, match="2 processes cannot share an encoder"):
+        create_app([path], Settings(processes=2), load=lambda model, pooling: None)  # type: ignore[arg-type, return-value]
+
+
+def descendants(process: int) -> set[int]:
+    found = Path("/proc").glob(f"{process}/task/*/children")
+    return {int(child) for file in found for child in file.read_text().split()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_server_under_load_starts_them_and_leaves_none(
+    path: Path, number: signal.Signals
+) -> None:
+    """Every answer is the same, and no process outlives the server, however it ends."""
+    argv = [sys.executable, "-m", "clsearch", "serve", "--index", str(path), "--port", "0"]
+    server = subprocess.Popen(
+        [*argv, "--json", "--processes", "3"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        start_new_session=True,
+    )
+    try:
+        assert server.stdout is not None
+        url = json.loads(server.stdout.readline())["url"]
+
+        def ask(_: int) -> list[str]:
+            answer = httpx.post(f"{url}/v1/search", json={"query": "green stone"}, timeout=SECONDS)
+            return [hit["document"] for hit in answer.raise_for_status().json()["hits"]]
+
+        expected = ask(0)
+        assert expected[0] == "jade"
+        started: set[int] = set()
+        end = time.monotonic() + SECONDS
+        with ThreadPoolExecutor(8) as clients:
+            while len(started) < 3 and time.monotonic() < end:  # two, and Python's own beside them
+                assert list(clients.map(ask, range(40))) == [expected] * 40
+                started |= descendants(server.pid)
+        if (os.cpu_count() or 1) > 1:
+            assert len(started) >= 2
+        if number == signal.SIGKILL:
+            server.kill()
+        else:  # as a terminal does, and systemd: to all of them
+            os.killpg(server.pid, number)
+        out, err = server.communicate(timeout=SECONDS)
+        assert (out, err) == ("", "")
+        assert server.returncode == (-number if number == signal.SIGKILL else 0)
+        while any(Path(f"/proc/{process}").exists() for process in started):
+            assert time.monotonic() < end + SECONDS
+            time.sleep(0.05)
+    finally:
+        server.kill()
+        server.communicate()
