@@ -109,7 +109,8 @@ def listening_options(port: int) -> Callable[[F], F]:
     type=click.IntRange(1, 256),
     metavar="NUMBER",
     help="How many processes may search, this one among them. More are started when several "
-    f"clients ask at once. Default: one for each core, up to {PROCESSES}.",
+    f"clients ask at once. Default: one for each core, up to {PROCESSES}; 1 where torch may find a "
+    "GPU.",
 )
 @daemon_option(
     "Whether `clsearch search` of the same user may be answered by this process, too.", told=True
@@ -149,7 +150,7 @@ def serve(
         hosts=hosts,
         origins=origins,
         rerank=rerank,
-        processes=processes or min(os.cpu_count() or 1, PROCESSES),
+        processes=processes or _processes(),
     )
     settings, file = _with_token(settings, token_file, no_token)
     with _listening(host, port) as listening:
@@ -216,6 +217,15 @@ def mcp(
         _end_well()
         say(f"clsearch: {_by_http(settings)['url']}{_token_said(file)}")
         _run(uvicorn, create_http_app(server, settings, MCP_PATH), settings, listening)
+
+
+def _processes() -> int:
+    """How many processes may search: one for each core, but each would have a model on a GPU."""
+    from .index.encoder.choice import may_have_gpu
+
+    if may_have_gpu():
+        return 1
+    return min(len(os.sched_getaffinity(0)), PROCESSES)  # may_have_gpu: this is Linux
 
 
 def _by_stdio(paths: Sequence[Path]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The server under load from a second process, beside one of sentence-transformers and FastAPI.
 
     python benchmarks/serve.py COLLECTION --index FOLDER [--passages 100000] [--clients 1 8 32]
-        [--seconds 20] [--processes 1] [--requests 100000] [--queries FILE] [--no-peer]
+        [--seconds 20] [--processes CORES] [--requests 100000] [--queries FILE] [--no-peer]
 
 COLLECTION is a folder in BEIR's layout. Its index and a large one are made in FOLDER as by
 query.py, and used again; the large one is copied before documents are added to it.

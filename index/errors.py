@@ -1,4 +1,6 @@
-"""Every error that clsearch raises on purpose. A message names value, reason and next step.
+"""Every error that clsearch raises on purpose, and how any goes to another process.
+
+A message names value, reason and next step.
 
 ClsearchError
 ├── UsageError          an argument that cannot be right

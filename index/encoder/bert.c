@@ -294,6 +294,10 @@ INLINE floats one_float(const char *p) {
 DEFINE_BLOCK(block_float32, IN_FLOATS, 4, load_floats, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_halves, IN_FLOATS, 2, load_halves, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_brains, IN_FLOATS, 2, load_brains, one_float, MULTIPLY_FLOATS)
+#ifndef __AVX512F__
+/* The only one with these instructions: a compiler that may use them makes them of others, too. */
+__attribute__((target("avxvnni")))
+#endif
 DEFINE_BLOCK(block_int8, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_int8)
 #ifndef __AVX512F__
 DEFINE_BLOCK(block_pairs, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_pairs)

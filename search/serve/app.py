@@ -43,7 +43,9 @@ def create_app(
     indexes = Indexes(paths, load, metrics.encoded)
     processes = None
     if settings.processes > 1:
-        processes = Processes(paths, settings.processes - 1, metrics.encoded)
+        # The folders as they are now: a link may lead elsewhere when a process is started.
+        resolved = [served.path for served in indexes]
+        processes = Processes(resolved, settings.processes - 1, metrics.encoded)
     backend = Backend(settings, indexes, metrics, load_reranker, processes)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from .facets import Facets
 from .indexes import Indexes, Served
 from .maps import Maps
 from .metrics import Metrics
-from .searches import WARM_UP, Found, Processes, Question, warmed
+from .searches import WARM_UP, Found, Processes, Question, warm
 from .settings import Settings
 from .working import Workers
 from .writing import Writers
@@ -51,7 +51,7 @@ class Backend:
         self.metrics = metrics
         # What searches is done by the cores, not by waiting: more threads would only take turns, at
         # a tenth of what is answered on two cores.
-        self.workers = Workers(max(2, os.cpu_count() or 1))
+        self.workers = Workers(max(2, os.cpu_count() or 1, settings.processes))
         # Apart, because those who send thousands of texts must not keep out those who search.
         self.encodings = Workers(ENCODING)
         self.writers = Writers(indexes)
@@ -61,7 +61,7 @@ class Backend:
         self.ready = False
         self.problems: dict[str, str] = {}
         self._processes = processes
-        self._searching = 0  # threads of this process
+        self._searching = 0  # how many threads of this process do so
         self._counting = threading.Lock()
         self._load = load
         self._loading = threading.Lock()
@@ -79,24 +79,28 @@ class Backend:
     def answer(self, served: Served, question: Question, rerank: bool = False) -> Found:
         """What is found in an index, by this process or another; reranked by this one alone."""
         found = None
-        with self._counting:
-            elsewhere = self._processes if self._searching and not rerank else None
-            self._searching += 1
-        try:
-            if elsewhere is not None:
-                found = elsewhere.answer(served.name, question)
-            if found is None:
-                reranker = self.reranker() if rerank else None
-                found = served.read(lambda searcher: question.of(searcher, reranker))
-        finally:
-            with self._counting:
-                self._searching -= 1
+        if self._searching and self._processes is not None and not rerank:
+            found = self._processes.answer(served.name, question)
+        if found is None:
+            found = self._found(served, question, rerank)
         self.metrics.answered(found.times_ms)
         return found
 
+    def _found(self, served: Served, question: Question, rerank: bool) -> Found:
+        with self._counting:
+            self._searching += 1
+        try:
+            reranker = self.reranker() if rerank else None
+            return served.read(lambda searcher: question.of(searcher, reranker))
+        finally:
+            with self._counting:
+                self._searching -= 1
+
     def warm(self) -> None:
         """Ask each index once, so that models are loaded and segments are opened; then be ready."""
-        self.problems |= warmed(self.indexes)
+        for name, error in warm(self.indexes):
+            log_unexpected(error)
+            self.problems[name] = problem_of(error).message
         if self.settings.rerank is not None:
             try:
                 self.reranker().scores(WARM_UP, [WARM_UP])
@@ -107,12 +111,14 @@ class Backend:
 
     def close(self) -> None:
         """Finish what is asked for, and end all threads."""
-        self.writers.close()
-        self.workers.close()
-        if self._processes is not None:
-            self._processes.close()
-        self.maps.close()
-        self.encodings.close()
+        try:
+            self.writers.close()
+            self.workers.close()
+            self.maps.close()
+            self.encodings.close()
+        finally:
+            if self._processes is not None:
+                self._processes.close()
 
 
 def backend_of(request: Request) -> Backend:

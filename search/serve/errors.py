@@ -70,6 +70,11 @@ class Problem:
         return _TYPES.get(self.status, other)
 
     @property
+    def is_unexpected(self) -> bool:
+        """Whether it goes to the server's log: something is wrong with the server."""
+        return self.status >= 500 and self.retry_after is None
+
+    @property
     def body(self) -> bytes:
         """The JSON of the answer."""
         return json.dumps(error_body(self.message, self.type, self.code)).encode()

@@ -27,7 +27,7 @@ def add_handlers(app: FastAPI, routes: Sequence[BaseRoute] = ()) -> None:
 
 async def _failed(_: Request, error: Exception) -> Response:
     problem = problem_of(error)
-    if problem.status >= 500 and problem.retry_after is None:
+    if problem.is_unexpected:
         log_unexpected(error)
     return _response(problem)
 

@@ -6,7 +6,9 @@ than one, while other cores are idle.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 WARM_UP = "a query that makes everything warm"
+# What a terminal or systemd sends to all processes, of which one is to end the others in its time.
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,16 @@ class Question(Protocol):
         """What the searcher finds."""
 
 
-def warmed(indexes: Indexes) -> dict[str, str]:
-    """Ask each index once, so that models are loaded and segments are opened -> problems by name.
+def warm(indexes: Indexes) -> Iterator[tuple[str, Exception]]:
+    """Ask each index once, so that models are loaded and segments are opened -> what went wrong.
 
-    Whatever they are, a server starts, and says so.
+    By the name of the index.
     """
-    problems = {}
     for served in indexes:
         try:
             served.read(lambda searcher: searcher.search(WARM_UP))
-        except Exception as error:
-            log_unexpected(error)
-            problems[served.name] = problem_of(error).message
-    return problems
+        except Exception as error:  # whatever it is, a server starts, and says so
+            yield served.name, error
 
 
 class Processes:
@@ -130,11 +131,11 @@ class Processes:
             process = self._free.pop()
         try:
             found, batches = process.answer(index, question)
-        except (EOFError, OSError):
-            process.end()
-            with self._lock:
-                self._all.remove(process)
-            return None
+        except BaseException as error:
+            self._drop(process)
+            if isinstance(error, (EOFError, OSError)):
+                return None
+            raise
         with self._lock:
             self._free.append(process)
         for texts in batches:
@@ -148,31 +149,54 @@ class Processes:
         with self._lock:
             self._most = 0
             starting = self._starting
-        for process in [*self._all]:
-            process.kill()
+            for process in self._all:
+                process.kill()
         if starting is not None:
             starting.join()
-        for process in self._all:
-            process.end()
+        for process in [*self._all]:
+            self._drop(process)
 
     def _start_one(self) -> None:
+        """Begin to, where there may be one more. By a thread: it takes a second."""
         if len(self._all) >= self._most or (self._starting and self._starting.is_alive()):
             return
-        process = _Process(self._paths)
-        self._all.append(process)
-        self._starting = threading.Thread(
-            target=self._await, args=(process,), name="clsearch-start", daemon=True
-        )
-        self._starting.start()
+        starting = threading.Thread(target=self._bring_up, name="clsearch-start", daemon=True)
+        try:
+            starting.start()
+        except RuntimeError as error:  # the system has no more of them
+            self._give_up(error)
+            return
+        self._starting = starting
 
-    def _await(self, process: _Process) -> None:
-        """Let it be asked once it is warm."""
-        warm = process.is_warm()
+    def _bring_up(self) -> None:
+        """Let one more be asked, once it is warm."""
+        process = None
+        try:
+            process = _Process(self._paths)
+            with self._lock:
+                self._all.append(process)
+                if not self._most:  # `close` did not know of it
+                    process.kill()
+            process.wait()
+        except Exception as error:
+            if process is not None:
+                self._drop(process)
+            with self._lock:
+                if self._most:
+                    self._give_up(error)
+            return
         with self._lock:
-            if warm:
-                self._free.append(process)
-            elif self._most:
-                self._most = len(self._all) - 1  # no more of what does not come up
+            self._free.append(process)
+
+    def _give_up(self, error: Exception) -> None:
+        """Start no more of what does not come up; who asks is answered by the server itself."""
+        log_unexpected(error)
+        self._most = len(self._all)
+
+    def _drop(self, process: _Process) -> None:
+        process.end()
+        with self._lock:
+            self._all.remove(process)
 
 
 class _Process:
@@ -184,16 +208,15 @@ class _Process:
         self._process = context.Process(
             target=_search, args=(paths, its), name="clsearch-search", daemon=True
         )
-        with _no_interrupt():
+        with _deaf():
             self._process.start()
         its.close()
+        # Python waits for it at its own end, where nobody has closed this.
+        atexit.register(self._process.kill)
 
-    def is_warm(self) -> bool:
-        """Wait until it is; False where it ended before that."""
-        try:
-            return bool(self._connection.recv())
-        except (EOFError, OSError):
-            return False
+    def wait(self) -> None:
+        """Return once it is warm. EOFError or OSError where it ended before that."""
+        self._connection.recv()
 
     def answer(self, index: str, question: Question) -> tuple[Found | Exception, list[int]]:
         """What it finds, or its error; of how many texts were the batches that it encoded.
@@ -210,14 +233,15 @@ class _Process:
 
     def end(self) -> None:
         """See to it that it has ended, and let go of it."""
+        atexit.unregister(self._process.kill)
         self._process.kill()
         self._process.join()
         self._connection.close()
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """What is started in the block has no part in Ctrl-C: the process that started it ends it."""
+def _deaf() -> Iterator[None]:
+    """What is started in the block is not stopped by ENDING, not even before it can say so."""
     if sys.platform == "win32":
         yield
         return
@@ -225,7 +249,7 @@ def _no_interrupt() -> Iterator[None]:
 
     # Python's own process beside those that it starts: starting it would lift what is blocked here.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
@@ -235,12 +259,15 @@ def _no_interrupt() -> Iterator[None]:
 def _search(paths: list[Path], connection: Connection) -> None:
     """In a process of its own: answer each question that comes, until nobody can ask any more."""
     heaps.limit()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to all: who began what runs ends it
+    for name in ENDING:
+        signal.signal(name, signal.SIG_IGN)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's, if it is needed: a core for each
     batches: list[int] = []
     indexes = Indexes(paths, batched=batches.append)
     with suppress(EOFError, OSError):
-        warmed(indexes)
-        connection.send(True)
+        for _ in warm(indexes):
+            pass  # the server has told it
+        connection.send(None)
         while True:
             index, question = connection.recv()
             batches.clear()
@@ -248,5 +275,7 @@ def _search(paths: list[Path], connection: Connection) -> None:
             try:
                 found = indexes.get(index).read(question.of)
             except Exception as error:
+                if problem_of(error).is_unexpected:  # what it has beside its words stays here
+                    log_unexpected(error)
                 found = portable(error)
             connection.send((found, batches))

@@ -1,9 +1,13 @@
 """Our kernels in every build, and way, that this CPU runs, against torch; what each promises."""
 
 import json
+import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -448,6 +452,27 @@ def test_weights_of_another_shape_than_declared_are_torchs_to_refuse(new_model: 
     for change in ({"hidden_size": 16}, {"num_hidden_layers": 3}, {"num_attention_heads": 5}):
         assert not is_bert({**config, **change}, [folder / "model.safetensors"])
     assert is_bert(config, [folder / "model.safetensors"])
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils are not installed")
+def test_avx2_alone_runs_what_is_built_for_it() -> None:
+    """VNNI's instructions are in the one function that is called where the CPU has them.
+
+    Compilers put them together from others wherever they may.
+    """
+    built = find_spec("clsearch.index.encoder.bert_avx2")
+    assert built is not None
+    assert built.origin is not None
+    listed = subprocess.run(
+        ["objdump", "--disassemble", built.origin], capture_output=True, text=True, check=True
+    ).stdout
+    functions = re.split(r"^[0-9a-f]+ <([^>]+)>:$", listed, flags=re.MULTILINE)[1:]
+    using = {
+        name.split(".")[0]
+        for name, code in zip(functions[::2], functions[1::2], strict=True)
+        if "vpdp" in code
+    }
+    assert using == {"block_int8"}
 
 
 def test_the_kernels_taken_are_the_fastest() -> None:
