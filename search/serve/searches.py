@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 WARM_UP = "a query that makes everything warm"
+# Times the memory of this process, which may have a large model, that is left to the system.
+SPARE = 4
 # What a terminal or systemd sends to all processes, of which one is to end the others in its time.
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -160,6 +162,8 @@ class Processes:
         """Begin to, where there may be one more. By a thread: it takes a second."""
         if len(self._all) >= self._most or (self._starting and self._starting.is_alive()):
             return
+        if not _has_room():
+            return
         starting = threading.Thread(target=self._bring_up, name="clsearch-start", daemon=True)
         try:
             starting.start()
@@ -237,6 +241,20 @@ class _Process:
         self._process.kill()
         self._process.join()
         self._connection.close()
+
+
+def _has_room() -> bool:
+    """Whether the system has free SPARE times what this process has; True where it does not say."""
+    try:
+        free = _kilobytes("/proc/meminfo", "MemAvailable")
+        return free > SPARE * _kilobytes("/proc/self/status", "RssAnon")
+    except (OSError, StopIteration):
+        return True
+
+
+def _kilobytes(file: str, name: str) -> int:
+    with open(file, encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 @contextmanager

@@ -186,6 +186,24 @@ def test_one_that_is_still_starting_is_ended(begun: bool, path: Path) -> None:
     assert not any(thread.name == "clsearch-start" for thread in threading.enumerate())
 
 
+def test_none_is_started_where_memory_is_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = Processes([path], 1)
+    free = {"MemAvailable": 4_000, "RssAnon": 1_000}
+    monkeypatch.setattr(searches, "_kilobytes", lambda _, name: free[name])
+    assert processes.answer("stones", GREEN) is None
+    assert processes._starting is None
+    free["RssAnon"] = 999
+    assert asked(processes, GREEN).hits
+    processes.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_read() -> None:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
+    free = searches._kilobytes("/proc/meminfo", "MemAvailable")
+    assert 0 < searches._kilobytes("/proc/self/status", "RssAnon") < free <= pages
+
+
 def test_a_program_that_forgets_them_ends(path: Path) -> None:
     """Python waits at its end for what it has started."""
     program = (
