@@ -38,7 +38,10 @@ def create_app(
     `load` is for indexes that were made with an encoder of your own, in this process alone.
     """
     if settings.processes > 1 and load is not load_encoder:
-        raise UsageError(f"{settings.processes} processes cannot share an encoder of your own")
+        raise UsageError(
+            f"{settings.processes} processes cannot share an encoder of your own: leave"
+            " `processes` at 1"
+        )
     metrics = Metrics()
     indexes = Indexes(paths, load, metrics.encoded)
     processes = None
