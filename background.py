@@ -33,6 +33,7 @@ def main() -> None:
 
     from . import daemon
     from .cli import search
+    from .index import memory
     from .search import Searcher
 
     searcher = Searcher.open(index)
@@ -40,22 +41,13 @@ def main() -> None:
     # What every search needs is loaded before the first client waits for it.
     daemon.answer(search, searcher, (False, 80), "", ["anything", "-k", "1"])
     listener = daemon.Listener(index, searcher, search, lock)
-    at_first = anonymous_memory()
+    at_first = memory.anonymous()
 
     def wanted() -> bool:
-        grown = anonymous_memory() > max(2 * at_first, at_first + GROWTH)
+        grown = memory.anonymous() > max(2 * at_first, at_first + GROWTH)
         return not grown and time.monotonic() - listener.used < IDLE
 
     listener.run(wanted)
-
-
-def anonymous_memory(process: int | str = "self") -> int:
-    """Bytes that a process holds beside its files' pages; 0 where the system does not say."""
-    with suppress(OSError), open(f"/proc/{process}/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"RssAnon:"):
-                return int(line.split()[1]) << 10
-    return 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from enlarged import enlarge
 from query import QUESTION, run
 
 from clsearch import Index, runtime
-from clsearch.background import anonymous_memory
+from clsearch.index import memory
 from clsearch.search.evaluate import beir
 
 SCRIPT = """\
@@ -63,7 +63,7 @@ def measure(index: Path, script: Path, runs: int) -> None:
     assert runtime.listener(str(index)) == process, "the background has ended meanwhile"
     status = Path(f"/proc/{process}/status").read_text()
     resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
-    own = anonymous_memory(process)
+    own = memory.anonymous(process)
     print(f"background: {int(resident) / 1024:.0f} MB resident, {own / 2**20:.0f} MB its own\n")
     os.kill(process, signal.SIGTERM)
 

@@ -12,7 +12,7 @@ ROOT = Path(clsearch.__file__).parent
 
 # Lowest first. What stands in one row does not know its neighbours.
 ROWS = (
-    {"index.types", "index.errors", "index.config", "index.once", "runtime"},
+    {"index.types", "index.errors", "index.config", "index.memory", "index.once", "runtime"},
     {"index.files", "index.analysis"},
     {
         "index.destination",

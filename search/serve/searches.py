@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ...index import memory
 from ...index.errors import portable
 from ..rerank import PairScorer
 from ..searcher import Searcher
@@ -245,16 +246,8 @@ class _Process:
 
 def _has_room() -> bool:
     """Whether the system has free SPARE times what this process has; True where it does not say."""
-    try:
-        free = _kilobytes("/proc/meminfo", "MemAvailable")
-        return free > SPARE * _kilobytes("/proc/self/status", "RssAnon")
-    except (OSError, StopIteration):
-        return True
-
-
-def _kilobytes(file: str, name: str) -> int:
-    with open(file, encoding="ascii") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    free = memory.available()
+    return not free or free > SPARE * memory.anonymous()
 
 
 @contextmanager

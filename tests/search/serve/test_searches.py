@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from clsearch import Searcher
+from clsearch.index import memory
 from clsearch.index.errors import DocumentMissing, UsageError
 from clsearch.index.index import Index
 from clsearch.search.serve import searches
@@ -186,11 +187,12 @@ def test_one_that_is_still_starting_is_ended(begun: bool, path: Path) -> None:
 
 def test_none_is_started_where_memory_is_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     processes = Processes([path], 1)
-    free = {"MemAvailable": 4_000, "RssAnon": 1_000}
-    monkeypatch.setattr(searches, "_kilobytes", lambda _, name: free[name])
+    own = 1_000
+    monkeypatch.setattr(searches.memory, "available", lambda: 4_000)
+    monkeypatch.setattr(searches.memory, "anonymous", lambda: own)
     assert processes.answer("stones", GREEN) is None
     assert processes._starting is None
-    free["RssAnon"] = 999
+    own = 999
     assert asked(processes, GREEN).hits
     processes.close()
 
@@ -198,8 +200,7 @@ def test_none_is_started_where_memory_is_short(path: Path, monkeypatch: pytest.M
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_read() -> None:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
-    free = searches._kilobytes("/proc/meminfo", "MemAvailable")
-    assert 0 < searches._kilobytes("/proc/self/status", "RssAnon") < free <= pages
+    assert 0 < memory.anonymous() < memory.available() <= pages << 10
 
 
 def test_a_program_that_forgets_them_ends_and_its_log_has_what_nobody_expected(path: Path) -> None:
