@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 # Less than 30 minutes together on two cores.
 RUNS: dict[str, list[str]] = {
     "index.py": ["COLLECTION", "--peer-documents", "200"],
+    "tokens.py": ["COLLECTION"],
     "query.py": ["COLLECTION", "--index", "FOLDER/query", "--queries", "50"],
     "shell.py": ["COLLECTION", "--index", "FOLDER/query"],
     "vectors.py": [

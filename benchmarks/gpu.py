@@ -46,11 +46,9 @@ from clsearch import Encoder
 from clsearch.index.config import EMBEDDED_MODEL
 from clsearch.index.encoder.batches import Batch, Tokens, batches
 from clsearch.index.encoder.declaration import read_declaration
-from clsearch.index.encoder.encoder import CHUNK
 from clsearch.index.encoder.pipeline import Backend, spread
 from clsearch.index.encoder.pooling import pooling_weights
 from clsearch.index.encoder.tokenizer import Tokenizer
-from clsearch.index.encoder.tokenizer_pool import MOST
 from clsearch.index.encoder.torch_backend import TorchTransformer
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -204,14 +202,9 @@ def peers(device: str) -> Iterator[tuple[str, Encode, Callable[[], object]]]:
 
 
 def forget(encoder: Encoder) -> None:
-    """Leave an encoder as one that is ready and has not met the words of the texts."""
+    """Leave an encoder as one that has not met the words of the texts."""
     if encoder._tokenizer._words:
         encoder._tokenizer._words.forget()
-    if encoder._tokenising:
-        encoder._tokenising.close()
-        encoder._tokenising = None
-        # Has its processes started again, each with a chunk to do.
-        encoder.encode_passages(["a"] * (CHUNK * MOST))
 
 
 def compare(device: torch.device, texts: list[str], tokens: Tokens, peer: int, rounds: int) -> None:

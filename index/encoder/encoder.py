@@ -1,11 +1,10 @@
 """The encoder: tokenizer, transformer, pooling, the modules after it, prompts, unit length."""
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +27,11 @@ from .weights import weight_files
 from .words import Words, WordTable
 
 if TYPE_CHECKING:
-    from .tokenizer_pool import TokenizerPool
     from .torch_backend import TorchTransformer
 
 # So many texts are tokenised at once, while those before them are encoded. Sorted by length, of a
 # GPU's batches less than 8% is padding then, and 0.4% of a CPU's (passages of 156 tokens).
 CHUNK = 2048
-
-# So many, where several processes do: the sooner the first are there.
-SHARE = 512
-
-# From so many texts on, a GPU has them tokenised by several processes, which take half a second to
-# start.
-MANY = 4 * CHUNK
-
-Tokenise: TypeAlias = Callable[[Sequence[str], int], Tokens]
 
 
 class Encoder:
@@ -79,7 +68,6 @@ class Encoder:
         self._replicas: list[TorchTransformer] | None = None
         self._engine: Backend | None = None
         self._words: WordTable | None = None
-        self._tokenising: TokenizerPool | None = None
         self._chosen = False
         self._used: set[str] = set()
         self._loading = threading.Lock()
@@ -194,38 +182,21 @@ class Encoder:
         declared = self._declared
         skipped = 0 if declared.include_prompt else self._tokenizer.prompt_tokens(prompt, length)
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        # A text has a token at least, so that what encodes many is known before they are tokenised.
-        backends = backends_for(len(texts)) if len(texts) >= MANY else []
-        tokens_of, threads = self._tokenisers(backends)
-        size = CHUNK if threads == 1 else SHARE
 
         def tokenise(start: int) -> Tokens:
-            return tokens_of([prompt + text for text in texts[start : start + size]], length)
+            some = texts[start : start + CHUNK]
+            return self._tokenizer.encode([prompt + text for text in some], length)
 
         def encode(backend: Backend, batch: Batch) -> None:
             pooled = self._pool(backend, batch, skipped)
             vectors[batch.order] = self._finish(pooled, [texts[place] for place in batch.order])
 
-        with closing(ahead(tokenise, range(0, len(texts), size), threads)) as chunks:
+        with closing(ahead(tokenise, range(0, len(texts), CHUNK))) as chunks:
             first = next(chunks)
-            backends = backends or backends_for(len(first.ids))
+            backends = backends_for(len(first.ids))
             limit = max(backend.batch_tokens for backend in backends)
             spread(backends, self._batches(chain([first], chunks), limit), encode)
         return vectors
-
-    def _tokenisers(self, backends: Sequence[Backend]) -> tuple[Tokenise, int]:
-        """What tokenises texts for these backends, and in how many threads at once."""
-        # One core by words is as fast as the others encode; of a GPU's, it is a quarter.
-        on_gpu = not self._on_cpu() and any(backend.in_flight > 1 for backend in backends)
-        if not on_gpu or not self._tokenizer.by_words:
-            return self._tokenizer.encode, 1
-        with self._loading:
-            if self._tokenising is None:
-                from .tokenizer_pool import TokenizerPool
-
-                self._tokenising = TokenizerPool(self._tokenizer, self._declared.folder)
-                weakref.finalize(self, self._tokenising.close)
-        return self._tokenising.encode, max(1, self._tokenising.size)
 
     def _batches(self, chunks: Iterable[Tokens], limit: int) -> Iterator[Batch]:
         """The batches of chunks, of so many together as have `limit` tokens."""

@@ -41,25 +41,24 @@ class Backend(Protocol):
 
 
 def ahead(
-    function: Callable[[Item], Result], items: Sequence[Item], threads: int = 1
+    function: Callable[[Item], Result], items: Sequence[Item], most: int = 2
 ) -> Generator[Result]:
-    """`map(function, items)`, computed in threads, one result more than threads before it is due.
+    """`map(function, items)`, computed in a thread, up to `most` results before they are asked for.
 
-    What `function` raises is raised here. The threads end with the iterator, closed or exhausted.
+    What `function` raises is raised here. The thread ends with the iterator, closed or exhausted.
     """
-    most = threads + 1
     if len(items) < 2:
         yield from map(function, items)
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads, "tokenise") as pool:
-        waiting = deque(pool.submit(function, item) for item in items[:most])
+    with ThreadPoolExecutor(1, "tokenise") as thread:
+        waiting = deque(thread.submit(function, item) for item in items[:most])
         try:
             for place in range(most, len(items) + most):
                 result = waiting.popleft().result()
                 if place < len(items):
-                    waiting.append(pool.submit(function, items[place]))
+                    waiting.append(thread.submit(function, items[place]))
                 yield result
         finally:
             for future in waiting:

@@ -11,10 +11,11 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 
 from ..errors import ModelError
 from ..types import Json
-from .batches import Numbers, Tokens, ranges
+from .batches import Numbers, Tokens
 from .declaration import Declaration, read_json
+from .native_pieces import NativePieces, library
 from .weights import AGAIN
-from .word_pieces import Pieces, WordPieces, runs_by_words
+from .word_pieces import Frame, Pieces, WordPieces, runs_by_words
 
 # The files a tokenizer may be made of, whichever of them a folder has.
 TOKENIZER_FILES = (
@@ -50,16 +51,11 @@ class Tokenizer:
             self._backend.normalizer, options, declaration.lowercase
         )
         self._cutting: dict[int, tokenizers.Tokenizer] = {}
-        self._words = WordPieces(self._backend) if runs_by_words(self._backend) else None
+        self._words = _by_words(self._backend)
         self._cut = "left" if options.get("truncation_side") == "left" else "right"
         self.pad = _pad_id(self._backend, options, declaration.config)
         self.special = self._backend.num_special_tokens_to_add(False)
         self._frame = _frame(self._backend)
-
-    @property
-    def by_words(self) -> bool:
-        """Whether texts are tokenised word by word: by one core, in Python."""
-        return self._words is not None and self._frame is not None
 
     def encode(self, texts: Sequence[str], length: int) -> Tokens:
         """Texts to tokens, each cut to `length` with its special tokens.
@@ -67,9 +63,12 @@ class Tokenizer:
         A lone surrogate is read as U+FFFD. A text that gives no token at all, because the tokenizer
         adds no special ones, is the padding token alone.
         """
-        clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
+        clean = list(map(_clean, texts))
         if self._words and self._frame:
-            return self._framed(self._words.of(clean), self._frame, length)
+            before, after = self._frame
+            room = max(length - self.special, 0)
+            frame = Frame(before, after, room, self._cut == "left", self.pad)
+            return self._words.tokens(clean, frame)
         if len(texts) < _MANY:
             # Truncation is not set in the backend, because spans must not have it.
             wholes = self._backend.encode_batch(clean, add_special_tokens=False)
@@ -82,24 +81,6 @@ class Tokenizer:
         if self._frame:
             return Tokens.of(ids)
         return Tokens.of(ids, [whole.type_ids or [0] for whole in wholes])
-
-    def _framed(self, pieces: Pieces, frame: tuple[Numbers, Numbers], length: int) -> Tokens:
-        """The tokens of texts, each cut, between special ones."""
-        before, after = frame
-        kept = np.minimum(pieces.sizes, max(length - self.special, 0))
-        firsts = np.cumsum(pieces.sizes) - pieces.sizes
-        if self._cut == "left":
-            firsts += pieces.sizes - kept
-        sizes = np.maximum(len(before) + kept + len(after), 1)
-        starts = np.cumsum(sizes) - sizes
-        # Where nothing else comes, padding stays.
-        ids = np.full(sizes.sum(), self.pad)
-        ids[ranges(starts + len(before), kept)] = pieces.ids[ranges(firsts, kept)]
-        for place, token in enumerate(before.tolist()):
-            ids[starts + place] = token
-        for place, token in enumerate(after.tolist(), len(before)):
-            ids[starts + kept + place] = token
-        return Tokens(ids, None, sizes)
 
     def _with_truncation(self, length: int) -> tokenizers.Tokenizer:
         """A tokenizer that cuts and adds special tokens on all cores, outside of Python."""
@@ -117,14 +98,14 @@ class Tokenizer:
         """
         if not prompt:
             return 0
-        encoding = self._backend.encode(_SURROGATES.sub("\ufffd", prompt), add_special_tokens=False)
+        encoding = self._backend.encode(_clean(prompt), add_special_tokens=False)
         encoding.truncate(max(length - self.special, 0), direction=self._cut)
         whole = self._backend.post_process(encoding)
         return len(whole.ids) - (whole.special_tokens_mask[-1:] == [1])
 
     def count(self, text: str) -> int:
         """Tokens of a text, without special tokens and without a limit."""
-        return len(self._backend.encode(_SURROGATES.sub("\ufffd", text), add_special_tokens=False))
+        return len(self._backend.encode(_clean(text), add_special_tokens=False))
 
     def spans(self, text: str) -> Numbers:
         """[start, end) of each token of a text, [n, 2], in code points, none of them special.
@@ -133,13 +114,14 @@ class Tokenizer:
         """
         # One code point for one, so that the offsets hold for the text as given.
         pieces = self.pieces([text])
-        starts = np.maximum.accumulate(pieces.starts)
-        ends = np.maximum(np.maximum.accumulate(pieces.ends), starts)
-        return np.stack([starts, ends], axis=1)
+        spans = np.empty((len(pieces.ids), 2), np.int64)
+        starts = np.maximum.accumulate(pieces.starts, out=spans[:, 0])
+        np.maximum(np.maximum.accumulate(pieces.ends), starts, out=spans[:, 1])
+        return spans
 
     def pieces(self, texts: Sequence[str]) -> Pieces:
         """The tokens of each text, without special tokens or a limit."""
-        clean = [_SURROGATES.sub("\ufffd", text) for text in texts]
+        clean = list(map(_clean, texts))
         if self._words:
             return self._words.of(clean)
         wholes = self._backend.encode_batch(clean, add_special_tokens=False)
@@ -148,6 +130,17 @@ class Tokenizer:
         sizes = np.array([len(whole) for whole in wholes], np.int64)
         starts, ends = spans.reshape(-1, 2).T
         return Pieces(ids, starts, ends, sizes)
+
+
+def _clean(text: str) -> str:
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+def _by_words(backend: tokenizers.Tokenizer) -> NativePieces | WordPieces | None:
+    """What tokenises texts word by word; None where only whole texts can be tokenised."""
+    if not runs_by_words(backend):
+        return None
+    return NativePieces(backend) if library() else WordPieces(backend)
 
 
 def _frame(backend: tokenizers.Tokenizer) -> tuple[Numbers, Numbers] | None:

@@ -16,7 +16,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from .batches import Numbers, ranges
+from .batches import Numbers, Tokens, ranges
 
 # With more tokens in its words, or more letters, all words are forgotten: some 50 MB.
 MOST = 500_000
@@ -36,6 +36,19 @@ class Pieces(NamedTuple):
     starts: Numbers
     ends: Numbers
     sizes: Numbers
+
+
+class Frame(NamedTuple):
+    """What a text's tokens become: `room` of them at most, between `before` [b] and `after` [a].
+
+    The first, or the last where it is `cut_left`. A text that gives no token at all is `pad` alone.
+    """
+
+    before: Numbers
+    after: Numbers
+    room: int
+    cut_left: bool
+    pad: int
 
 
 def runs_by_words(backend: tokenizers.Tokenizer) -> bool:
@@ -90,6 +103,25 @@ class WordPieces:
         per_text = ends_of_words[firsts + counts] - ends_of_words[firsts]
         return Pieces(ids, starts + begins, ends + begins, per_text)
 
+    def tokens(self, texts: Sequence[str], frame: Frame) -> Tokens:
+        """The tokens of each text, cut, between special ones."""
+        pieces = self.of(texts)
+        before, after = frame.before, frame.after
+        kept = np.minimum(pieces.sizes, frame.room)
+        firsts = np.cumsum(pieces.sizes) - pieces.sizes
+        if frame.cut_left:
+            firsts += pieces.sizes - kept
+        sizes = np.maximum(len(before) + kept + len(after), 1)
+        starts = np.cumsum(sizes) - sizes
+        # Where nothing else comes, padding stays.
+        ids = np.full(sizes.sum(), frame.pad)
+        ids[ranges(starts + len(before), kept)] = pieces.ids[ranges(firsts, kept)]
+        for place, token in enumerate(before.tolist()):
+            ids[starts + place] = token
+        for place, token in enumerate(after.tolist(), len(before)):
+            ids[starts + kept + place] = token
+        return Tokens(ids, None, sizes)
+
     def _look_up(self, words: list[str]) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Ids, starts and ends of the tokens of words, and how many tokens each word has."""
         if len(self._ids) > MOST or self._letters > MOST_LETTERS:
@@ -109,21 +141,38 @@ class WordPieces:
     def _learn(self) -> None:
         """Tokenise the words that were asked for and are not known."""
         new = self._known.new
-        # Many in a text, for which the tokenizer takes less time than for each alone.
-        for group in (new[at : at + TOGETHER] for at in range(0, len(new), TOGETHER)):
-            encoding = self._backend.encode(" ".join(group), add_special_tokens=False)
-            lengths = np.fromiter(map(len, group), np.int64, len(group)) + 1
-            begins = np.cumsum(lengths) - lengths
-            self._letters += int(lengths.sum())
-            spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-            words = np.searchsorted(begins, spans[:, 0], side="right") - 1
-            spans -= begins[words, None]
-            bounds = self._bounds[-1] + np.cumsum(np.bincount(words, minlength=len(group)))
-            self._ids.extend(encoding.ids)
+        if new:
+            ids, spans, sizes = tokens_of(self._backend, new)
+            self._letters += sum(map(len, new))
+            self._ids.frombytes(ids.tobytes())
             self._starts.frombytes(spans[:, 0].tobytes())
             self._ends.frombytes(spans[:, 1].tobytes())
-            self._bounds.frombytes(bounds.tobytes())
+            self._bounds.frombytes((self._bounds[-1] + np.cumsum(sizes)).tobytes())
         new.clear()
+
+
+def tokens_of(
+    backend: tokenizers.Tokenizer, words: Sequence[str]
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Ids [n] and spans [n, 2], in code points of the word, of the tokens of words [m]; their sizes
+    [m], of which there is one at least.
+    """
+    # Many in a text, for which the tokenizer takes less time than for each alone.
+    groups = [words[at : at + TOGETHER] for at in range(0, len(words), TOGETHER)]
+    ids, spans, sizes = zip(*(_tokens_of(backend, group) for group in groups), strict=True)
+    return np.concatenate(ids), np.concatenate(spans), np.concatenate(sizes)
+
+
+def _tokens_of(
+    backend: tokenizers.Tokenizer, words: Sequence[str]
+) -> tuple[Numbers, Numbers, Numbers]:
+    encoding = backend.encode(" ".join(words), add_special_tokens=False)
+    lengths = np.fromiter(map(len, words), np.int64, len(words)) + 1
+    begins = np.cumsum(lengths) - lengths
+    spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    of_word = np.searchsorted(begins, spans[:, 0], side="right") - 1
+    spans -= begins[of_word, None]
+    return np.array(encoding.ids, np.int64), spans, np.bincount(of_word, minlength=len(words))
 
 
 class _Places(dict[str, int]):

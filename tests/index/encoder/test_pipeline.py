@@ -49,25 +49,13 @@ def test_ahead_gives_what_map_gives() -> None:
 
 def test_ahead_computes_the_next_while_one_is_used_and_not_more() -> None:
     computed = [threading.Event() for _ in range(6)]
-    results = ahead(lambda place: computed[place].set() or place, range(6))
+    results = ahead(lambda place: computed[place].set() or place, range(6), most=2)
     assert next(results) == 0
     assert computed[2].wait(5), "two are computed before they are asked for"
     time.sleep(0.05)
     assert not computed[3].is_set()
     results.close()
     assert not computed[5].is_set()
-
-
-def test_ahead_in_several_threads_keeps_the_order() -> None:
-    together = threading.Barrier(3, timeout=10)
-
-    def double(item: int) -> int:
-        if item < 3:
-            together.wait()
-        time.sleep(0.01 * (3 - item % 3))
-        return 2 * item
-
-    assert list(ahead(double, range(9), threads=3)) == [2 * item for item in range(9)]
 
 
 def test_what_fails_ahead_is_raised_in_its_place() -> None:

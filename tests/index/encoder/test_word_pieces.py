@@ -1,8 +1,13 @@
-"""Tokens by words are those of whole texts, as the `tokenizers` library gives them."""
+"""Tokens by words are those of whole texts, as the `tokenizers` library gives them.
 
+In Python, and by the file of C: until it has the vocabulary, and once it has.
+"""
+
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +16,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clsearch.index.config import EMBEDDED_MODEL, SAMPLE
-from clsearch.index.encoder import word_pieces
-from clsearch.index.encoder.word_pieces import Pieces, WordPieces, runs_by_words
+from clsearch.index.encoder import native_pieces, word_pieces
+from clsearch.index.encoder.native_pieces import NativePieces, library
+from clsearch.index.encoder.word_pieces import Frame, Pieces, WordPieces, runs_by_words
 
 BACKEND = tokenizers.Tokenizer.from_file(str(EMBEDDED_MODEL / "tokenizer.json"))
 BACKEND.no_truncation()
 BACKEND.no_padding()
-WORDS = WordPieces(BACKEND)
+
+Words = WordPieces | NativePieces
+Make = Callable[[tokenizers.Tokenizer], Words]
+
+
+def with_vocabulary(backend: tokenizers.Tokenizer) -> NativePieces:
+    """What takes words of ASCII apart from the first on."""
+    made = NativePieces(backend)
+    made._give_vocabulary()
+    return made
+
+
+MAKES: Sequence[Make] = (WordPieces, NativePieces, with_vocabulary)[: 3 if library() else 1]
+of_each_kind = pytest.mark.parametrize("make", MAKES)
+WORDS = [make(BACKEND) for make in MAKES]
 
 # What a tokenizer treats in its own way: kinds of white space, marks, controls, special tokens.
 ODD = [
@@ -38,7 +58,10 @@ ODD = [
     ),
     *("[CLS]", "[SEP]", "[MASK]", "[UNK]", "[PAD]", "##s", "Unbelievably", "x" * 120, "3.14"),
 ]
-TEXTS = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(ODD), max_size=30).map("".join))
+ASCII = st.text(st.characters(max_codepoint=127), max_size=60)
+TEXTS = st.one_of(
+    st.text(max_size=60), ASCII, st.lists(st.sampled_from(ODD), max_size=30).map("".join)
+)
 
 
 def by_library(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
@@ -56,53 +79,100 @@ def by_text(pieces: Pieces) -> tuple[list[list[int]], list[list[tuple[int, int]]
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_ids_and_spans_are_the_library_s(texts: list[str]) -> None:
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
-    assert by_text(WORDS.of(texts)) == by_library(texts)
+    for words in WORDS:
+        assert by_text(words.of(texts)) == by_library(texts)
 
 
-def test_of_the_sample() -> None:
+@of_each_kind
+def test_of_the_sample(make: Make) -> None:
     files = sorted(file for file in (SAMPLE / "documents").rglob("*") if file.is_file())
     texts = [file.read_text("utf-8") for file in files]
-    assert by_text(WordPieces(BACKEND).of(texts)) == by_library(texts)
+    words = make(BACKEND)
+    for _ in range(2):
+        assert by_text(words.of(texts)) == by_library(texts)
 
 
-def test_no_texts() -> None:
-    assert [part.tolist() for part in WORDS.of([])] == [[], [], [], []]
+FRAMES = [
+    Frame(np.array(before, np.int64), np.array(after, np.int64), room, cut_left, 7)
+    for before, after in (([101], [102]), ([], [5, 6]), ([], []))
+    for room in (0, 1, 5, 1000)
+    for cut_left in (False, True)
+]
 
 
-def test_words_are_forgotten_and_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_pieces, "MOST", 5)
-    words = WordPieces(BACKEND)
+@given(st.lists(TEXTS, max_size=4), st.sampled_from(FRAMES))
+def test_framed_tokens_are_cut_from_the_library_s(texts: list[str], frame: Frame) -> None:
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    expected = []
+    for ids in by_library(texts)[0]:
+        kept = ids[max(len(ids) - frame.room, 0) :] if frame.cut_left else ids[: frame.room]
+        expected.append([*frame.before.tolist(), *kept, *frame.after.tolist()] or [frame.pad])
+    for words in WORDS:
+        tokens = words.tokens(texts, frame)
+        assert tokens.ids.tolist() == [id for ids in expected for id in ids]
+        assert tokens.sizes.tolist() == [len(ids) for ids in expected]
+        assert tokens.types is None
+
+
+@of_each_kind
+def test_no_texts(make: Make) -> None:
+    assert [part.tolist() for part in make(BACKEND).of([])] == [[], [], [], []]
+
+
+def known(words: Words) -> int:
+    """Tokens of all words that are known."""
+    if isinstance(words, WordPieces):
+        return len(words._ids)
+    tokens: int = words._library.known_tokens(words._table)
+    return tokens
+
+
+@of_each_kind
+def test_words_are_forgotten_and_learned_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (word_pieces, native_pieces):
+        monkeypatch.setattr(module, "MOST", 5)
+    words = make(BACKEND)
     for text in ("one two three four five", "six seven", "one six two", ""):
         assert by_text(words.of([text])) == by_library([text])
-        assert len(words._ids) <= 5 + len(text.split())
+        assert known(words) <= 5 + len(text.split())
+    words.forget()
+    assert known(words) == 0
+    assert by_text(words.of(["one six"])) == by_library(["one six"])
 
 
-def test_long_words_are_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@of_each_kind
+def test_long_words_are_forgotten_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is one unknown token, whatever its length."""
-    monkeypatch.setattr(word_pieces, "MOST_LETTERS", 5_000)
-    words = WordPieces(BACKEND)
+    for module in (word_pieces, native_pieces):
+        monkeypatch.setattr(module, "MOST_LETTERS", 5_000)
+    words = make(BACKEND)
     for number in range(30):
         text = f"{number:x>1000}"
         assert by_text(words.of([text])) == by_library([text])
-        assert sum(map(len, words._known)) <= 7_000
+        assert known(words) <= 7
 
 
-def test_an_interrupted_call_leaves_nothing_half_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = WordPieces(BACKEND)
+@of_each_kind
+def test_an_interrupted_call_leaves_nothing_half_known(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = make(BACKEND)
     words.of(["known"])
 
-    def interrupted(self: WordPieces) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(WordPieces, "_learn", interrupted)
+        for module in (word_pieces, native_pieces):
+            patched.setattr(module, "tokens_of", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            words.of(["known and new"])
-    assert by_text(words.of(["known and new"])) == by_library(["known and new"])
+            words.of(["known and néw"])
+    assert by_text(words.of(["known and néw"])) == by_library(["known and néw"])
 
 
-def test_threads_share_it() -> None:
-    words = WordPieces(BACKEND)
+@of_each_kind
+def test_threads_share_it(make: Make) -> None:
+    words = make(BACKEND)
     texts = [[f"shared alone{thread}x{n} routers" for n in range(300)] for thread in range(4)]
     found: dict[int, list[Pieces]] = {}
 
@@ -117,6 +187,70 @@ def test_threads_share_it() -> None:
     for thread, each in found.items():
         ids, _ = by_library(texts[thread])
         assert [pieces.ids.tolist() for pieces in each] == ids
+
+
+native = pytest.mark.skipif(library() is None, reason="word_pieces.c was not compiled")
+
+
+@native
+def test_the_vocabulary_comes_once_many_words_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From then on the library is asked for no word of plain ASCII."""
+    monkeypatch.setattr(native_pieces, "LEARNED", 6)
+    asked: list[str] = []
+    tokens_of = word_pieces.tokens_of
+
+    def noted(backend: tokenizers.Tokenizer, words: Sequence[str]) -> Any:
+        asked.extend(words)
+        return tokens_of(backend, words)
+
+    monkeypatch.setattr(native_pieces, "tokens_of", noted)
+    words = NativePieces(BACKEND)
+    for text in ("one two three", "two four", "five six seven", "Unbelievably, e-mail [x] naïve"):
+        assert by_text(words.of([text])) == by_library([text])
+    assert asked == ["one", "two", "three", "four", "[x]", "naïve"]
+
+
+def changed(**changes: Any) -> tokenizers.Tokenizer:
+    """The tokenizer with other values of its model and its normalizer."""
+    described = json.loads(BACKEND.to_str())
+    for part in ("model", "normalizer"):
+        known = changes.keys() & described[part].keys()
+        described[part] |= {key: changes[key] for key in known}
+    return tokenizers.Tokenizer.from_str(json.dumps(described))
+
+
+TEXT = "Unbelievably tokenised e-mail of foobar, x" + "y" * 30 + " FOObar\x00 [CLS] Ünder über fOo "
+
+
+@native
+@pytest.mark.parametrize(
+    "backend",
+    [
+        changed(lowercase=False),
+        changed(max_input_chars_per_word=10),
+        changed(max_input_chars_per_word=1),
+        changed(continuing_subword_prefix="xx"),
+        changed(unk_token="the"),
+    ],
+    ids=["cased", "ten letters", "one letter", "prefix", "unknown"],
+)
+def test_of_other_models(backend: tokenizers.Tokenizer) -> None:
+    expected = backend.encode(TEXT, add_special_tokens=False)
+    found = with_vocabulary(backend).of([TEXT])
+    assert by_text(found) == ([expected.ids], [expected.offsets])
+
+
+@native
+@pytest.mark.parametrize("token", ["foo", "Foo", "über", "K", "\u212aelvin", "ß"])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_of_added_tokens(token: str, normalized: bool) -> None:
+    """A word that may have one is left to the library."""
+    backend = tokenizers.Tokenizer.from_str(BACKEND.to_str())
+    backend.add_tokens([tokenizers.AddedToken(token, normalized=normalized)])
+    text = TEXT + "kelvin Kelvin strasse ss SS"
+    expected = backend.encode(text, add_special_tokens=False)
+    found = with_vocabulary(backend).of([text])
+    assert by_text(found) == ([expected.ids], [expected.offsets])
 
 
 @pytest.mark.parametrize("architecture", ["xlm-roberta", "modernbert"])

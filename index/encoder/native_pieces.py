@@ -1,0 +1,201 @@
+"""The tokens of words by `word_pieces.c`: as `WordPieces`, in a tenth of its time."""
+
+import ctypes
+import os
+import threading
+import weakref
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ctypes import POINTER, Structure, c_char_p, c_int64, c_uint64, c_void_p
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+
+from .batches import Tokens
+from .word_pieces import MOST, MOST_LETTERS, Frame, Pieces, tokens_of
+
+# From so many words on that the library has tokenised, the file of C is given the vocabulary, which
+# takes as long as that did. A command that asks one question never needs it.
+LEARNED = 5_000
+
+_ASCII = 128
+
+
+_ALL = (1 << 63) - 1  # tokens of a text
+_HEAD = bytes(16)  # what the file of C may read behind letters
+
+
+class _Stranger(Structure):
+    """As the file of C says."""
+
+    _fields_ = (("word", c_int64), ("at", c_int64), ("size", c_int64))
+
+
+@cache
+def library() -> Any:
+    """`word_pieces.c`, compiled; None where it was not, or is of another version."""
+    found = find_spec(f"{__package__}.native_word_pieces")
+    if found is None or found.origin is None:
+        return None
+    try:
+        library = ctypes.CDLL(found.origin)
+        library.layout.restype = c_int64
+    except (OSError, AttributeError):
+        return None
+    if library.layout() != ctypes.sizeof(_Stranger):
+        return None
+    table, letters, numbers = c_void_p, c_char_p, c_void_p
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "make_table": (table, [c_uint64]),
+        "empty_table": (None, [table]),
+        "free_table": (None, [table]),
+        "give_vocabulary": (
+            c_int64,
+            [table, letters, numbers, numbers, c_int64, letters, *[c_int64] * 4, letters],
+        ),
+        "look_up": (c_int64, [table, letters, numbers, *[c_int64] * 4]),
+        "strangers": (POINTER(_Stranger), [table]),
+        "learn": (c_int64, [table, *[numbers] * 3]),
+        "known_tokens": (c_int64, [table]),
+        "count_tokens": (c_int64, [table]),
+        "write_tokens": (None, [table, c_int64, numbers]),
+        "write_framed": (
+            c_int64,
+            [table, *[c_int64] * 2, *[numbers, c_int64] * 2, c_int64, numbers, numbers],
+        ),
+    }
+    for name, (gives, takes) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = gives, takes
+    return library
+
+
+class NativePieces:
+    """What is known of words. Threads may share it."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        """Of a tokenizer that `runs_by_words`, without truncation and padding."""
+        self._library = library()
+        self._backend = backend
+        self._using = threading.Lock()
+        self._learned: int | None = 0  # words, by the library; None once there is a vocabulary
+        self._table = self._library.make_table(int.from_bytes(os.urandom(8), "little"))
+        if not self._table:
+            raise MemoryError("the tokens of words")
+        weakref.finalize(self, self._library.free_table, self._table)
+
+    def forget(self) -> None:
+        """Know no word."""
+        with self._using:
+            self._library.empty_table(self._table)
+
+    def of(self, texts: Sequence[str]) -> Pieces:
+        """The tokens of each text, as the tokenizer gives them."""
+        with self._looked_up(texts, _ALL) as table:
+            count = self._library.count_tokens(table)
+            found = np.empty(3 * count + len(texts), np.int64)
+            self._library.write_tokens(table, count, _at(found))
+        ids, starts, ends = found[: 3 * count].reshape(3, count)
+        return Pieces(ids, starts, ends, found[3 * count :])
+
+    def tokens(self, texts: Sequence[str], frame: Frame) -> Tokens:
+        """The tokens of each text, cut, between special ones."""
+        before, after, room, cut_left, pad = frame
+        sizes = np.empty(len(texts), np.int64)
+        with self._looked_up(texts, _ALL if cut_left else room) as table:
+            most = min(self._library.count_tokens(table), room * len(texts))
+            ids = np.empty(most + len(texts) * (len(before) + len(after) + 1), np.int64)
+            special = _at(before), len(before), _at(after), len(after), pad
+            count = self._library.write_framed(
+                *(table, room, cut_left, *special, _at(ids), _at(sizes))
+            )
+        return Tokens(ids[:count], None, sizes)
+
+    @contextmanager
+    def _looked_up(self, texts: Sequence[str], enough: int) -> Iterator[int]:
+        """The table, when it knows the words of texts, of each as many as have `enough` tokens."""
+        encoded = [text.encode() for text in texts]
+        sizes = array("q", map(len, encoded))
+        letters = b"".join([*encoded, _HEAD])
+        with self._using:
+            try:
+                self._look_up(letters, sizes, enough)
+                yield self._table
+            except BaseException:  # words may have a place, and no tokens yet
+                self._library.empty_table(self._table)
+                raise
+
+    def _look_up(self, letters: bytes, sizes: "array[int]", enough: int) -> None:
+        library, table = self._library, self._table
+        at, count = sizes.buffer_info()
+        asked = table, letters, at, count, MOST, MOST_LETTERS, enough
+        strange = _fitting(library.look_up(*asked))
+        if self._learned is not None and self._learned + strange >= LEARNED:
+            self._give_vocabulary()
+            library.empty_table(table)
+            strange = _fitting(library.look_up(*asked))
+        if strange:
+            self._learn(letters, strange)
+
+    def _learn(self, letters: bytes, strange: int) -> None:
+        """Tokenise the words of the texts that are not known."""
+        strangers = self._library.strangers(self._table)[:strange]
+        words = [letters[one.at : one.at + one.size].decode() for one in strangers]
+        ids, spans, sizes = tokens_of(self._backend, words)
+        _fitting(self._library.learn(self._table, *map(_at, (sizes, ids, spans))))
+        if self._learned is not None:
+            self._learned += strange
+
+    def _give_vocabulary(self) -> None:
+        """Have words of ASCII tokenised by the file of C from now on, where it can."""
+        self._learned = None
+        model, normalizer = self._backend.model, self._backend.normalizer
+        assert isinstance(model, WordPiece)
+        assert isinstance(normalizer, BertNormalizer)
+        ids = self._backend.get_vocab(False)
+        unknown, elsewhere = ids.get(model.unk_token), _begun_by(self._backend)
+        if unknown is None or elsewhere is None:
+            return
+        pieces = [(piece.encode(), id) for piece, id in ids.items() if piece.isascii()]
+        sizes = np.array([len(piece) for piece, _ in pieces], np.int64)
+        numbers = np.array([id for _, id in pieces], np.int64)
+        prefix = model.continuing_subword_prefix.encode()
+        _fitting(
+            self._library.give_vocabulary(
+                *(self._table, b"".join(piece for piece, _ in pieces) + _HEAD),
+                *(_at(sizes), _at(numbers), len(pieces), prefix + _HEAD, len(prefix)),
+                *(unknown, model.max_input_chars_per_word, normalizer.lowercase, elsewhere),
+            )
+        )
+
+
+def _begun_by(backend: tokenizers.Tokenizer) -> bytes | None:
+    """For each character of ASCII, 1 where a special token begins with it, in either case.
+
+    A word that has it may be more than pieces. None where a special token begins with another.
+    """
+    begun = bytearray(_ASCII)
+    for token in backend.get_added_tokens_decoder().values():
+        for letter in {token.content[:1].lower(), token.content[:1].upper()}:
+            if len(letter) != 1 or not letter.isascii():
+                return None
+            begun[ord(letter)] = 1
+    return bytes(begun)
+
+
+def _at(array: NDArray[Any]) -> int:
+    return array.ctypes.data
+
+
+def _fitting(given: int) -> int:
+    """What a function gave; MemoryError where it says that memory ended."""
+    if given < 0:
+        raise MemoryError("the tokens of words")
+    return given
