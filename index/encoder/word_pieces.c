@@ -14,6 +14,7 @@
 
 enum { SIMPLE_FROM = 0x21, SIMPLE_TO = 0x7e };
 enum { TOGETHER = 32 /* words whose memory comes at once */ };
+enum { KEPT = 1 << 20 /* words of texts, whose memory is kept for the next texts */ };
 enum { HEAD = 16 /* bytes of a key that stand in its entry, and that can be read behind any key */ };
 
 struct key {
@@ -77,8 +78,10 @@ struct table {
     uint8_t elsewhere[128]; /* with one of these, a word is tokenised elsewhere */
 };
 
+/* 0 on a CPU whose bytes stand in another order than `key_of` takes them in. */
 int64_t layout(void) {
-    return sizeof(struct stranger);
+    const uint16_t one = 1;
+    return *(const uint8_t *)&one ? (int64_t)sizeof(struct stranger) : 0;
 }
 
 /* ---- Maps --------------------------------------------------------------------------------- */
@@ -221,13 +224,22 @@ struct table *make_table(uint64_t seed) {
     return table;
 }
 
+static void forget_texts(struct table *table) {
+    table->place_count = table->texts = table->stranger_count = 0;
+    if (table->place_room <= KEPT)
+        return;
+    free(table->places), free(table->words_of), free(table->strangers);
+    table->places = 0, table->words_of = 0, table->strangers = 0;
+    table->place_room = table->text_room = table->stranger_room = 0;
+}
+
 /* Know no word. The vocabulary stays. */
 void empty_table(struct table *table) {
     clear(&table->words);
     free(table->tokens);
     table->tokens = 0;
     table->count = table->room = table->letters = 0;
-    table->place_count = table->texts = table->stranger_count = 0;
+    forget_texts(table);
 }
 
 void free_table(struct table *table) {
@@ -392,7 +404,7 @@ int64_t look_up(
     int64_t most_letters, int64_t enough) {
     if (table->count > most || table->letters > most_letters)
         empty_table(table);
-    table->place_count = table->texts = table->stranger_count = 0;
+    forget_texts(table);
     if (!GROW(table->words_of, table->text_room, count))
         return -1;
     struct found words[TOGETHER];
