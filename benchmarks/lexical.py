@@ -29,6 +29,7 @@ import Stemmer
 from clsearch import Index
 from clsearch.index.store import documents, fulltext, passages
 from clsearch.index.store.fulltext import match_any
+from clsearch.index.store.rows import NewDocument, NewPassage
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.store.store import Store
 from clsearch.index.types import Document, Passage
@@ -68,12 +69,14 @@ def make(path: Path, collection: Path, count: int, texts: Path | None) -> None:
     try:
         while some := list(islice(records, 10_000)):
             with store.transaction():
+                new = []
                 for record in some:
                     document = Document(record["id"], "", record["text"])
-                    documents.write(store, key, None, None, document)
+                    documents.write(store, [NewDocument(key, None, None, document)])
                     passage = Passage(0, len(document.text), document.text, 1)
-                    passages.insert(store, id, key, "", passage, "", None)  # type: ignore[arg-type]
+                    new.append(NewPassage(id, key, "", passage, "", None))  # type: ignore[arg-type]
                     key, id = key + 1, id + 1
+                passages.insert(store, new)
     finally:
         fulltext.columns = given
         store.close()

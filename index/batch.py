@@ -14,7 +14,7 @@ from . import vectors
 from .errors import ModelError
 from .passages import encoded_text, encoded_texts, split
 from .store import documents, manifest, passages, sources
-from .store.rows import PassageRow, SourceRow
+from .store.rows import NewDocument, NewPassage, PassageRow, SourceRow
 from .store.store import Store
 from .types import Document, Json, Passage, SegmentRow, Skipped
 from .vectors import Segment
@@ -407,8 +407,7 @@ class Batch:
             for row in self._sources.values():
                 sources.write(store, row)
             segment = manifest.add_segment(store, written) if written else 0
-            for plan, plan_ids in zip(self._plans.values(), ids, strict=True):
-                self._commit(plan, plan_ids, segment)
+            self._write_plans(ids, segment)
             self._note_engines()
             for key in self._gone:
                 documents.remove(store, key)
@@ -416,17 +415,24 @@ class Batch:
                 sources.remove(store, id)
         self._clear()
 
-    def _commit(self, plan: _Plan, ids: list[int], segment: int) -> None:
-        store, title = self.store, plan.document.title
-        documents.write(store, plan.key, plan.source, plan.mtime, plan.document)
-        passages.remove(store, plan.dropped)
-        for id, (passage, hash, kept) in zip(ids, plan.passages, strict=True):
-            if kept is None:
-                passages.insert(store, id, plan.key, title, passage, hash, segment)
-                continue
-            passages.move(store, kept, title, passage)
-            if kept.segment is None:
-                passages.give_vectors(store, [id], segment)
+    def _write_plans(self, ids: list[list[int]], segment: int) -> None:
+        """Write the documents that are planned; their passages have these ids."""
+        store, plans = self.store, self._plans.values()
+        documents.write(
+            store, [NewDocument(plan.key, plan.source, plan.mtime, plan.document) for plan in plans]
+        )
+        new: list[NewPassage] = []
+        for plan, plan_ids in zip(plans, ids, strict=True):
+            title = plan.document.title
+            passages.remove(store, plan.dropped)
+            for id, (passage, hash, kept) in zip(plan_ids, plan.passages, strict=True):
+                if kept is None:
+                    new.append(NewPassage(id, plan.key, title, passage, hash, segment))
+                    continue
+                passages.move(store, kept, title, passage)
+                if kept.segment is None:
+                    passages.give_vectors(store, [id], segment)
+        passages.insert(store, new)
 
     def _note_engines(self) -> None:
         """Add what has encoded passages to what the index says of itself."""

@@ -10,6 +10,7 @@ from .batch import SLICE, EncoderLike, Progress, Tally, text_hash, write_segment
 from .config import Calibration, Options
 from .passages import encoded_text, split
 from .store import documents, fulltext, manifest, passages
+from .store.rows import NewPassage
 from .store.store import Store
 from .types import Document, Passage, SegmentRow
 
@@ -133,9 +134,12 @@ def _move_in(store: Store, segments: list[int]) -> None:
     """Insert the staged passages with their full text, inside the transaction."""
     document: Document | None = None
     last = 0
-    for row in store.database.execute("SELECT * FROM staged ORDER BY id"):
-        id, key, start, end, line, page, heading, hash, segment = row
-        if document is None or key != last:
-            document, last = documents.read(store, key), key
-        passage = Passage(start, end, document.text[start:end], line, page, heading)
-        passages.insert(store, id, key, document.title, passage, hash, segments[segment])
+    rows = store.database.execute("SELECT * FROM staged ORDER BY id")
+    while some := rows.fetchmany(SLICE):
+        new = []
+        for id, key, start, end, line, page, heading, hash, segment in some:
+            if document is None or key != last:
+                document, last = documents.read(store, key), key
+            passage = Passage(start, end, document.text[start:end], line, page, heading)
+            new.append(NewPassage(id, key, document.title, passage, hash, segments[segment]))
+        passages.insert(store, new)

@@ -84,6 +84,8 @@ def _rebuild_fulltext(store: Store) -> None:
     store.postings.clear()
     for key in documents.keys(store):
         document = documents.salvage(store, key)
-        for row in passages.of_document(store, key):
-            text = document.text[row.start : row.end]
-            fulltext.write(store, row.id, document.title, row.heading, text)
+        rows = passages.of_document(store, key)
+        text, title = document.text, document.title
+        fulltext.write(
+            store, [(row.id, title, row.heading, text[row.start : row.end]) for row in rows]
+        )

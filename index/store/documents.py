@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..types import Document, Heading, Json
 from . import passages
 from .connection import reading
-from .rows import DocumentRow, outline
+from .rows import DocumentRow, NewDocument, outline
 from .snapshot import restored
 from .store import Store
 
@@ -146,31 +146,24 @@ def next_key(store: Store) -> int:
     return key
 
 
-def write(
-    store: Store, key: int, source: int | None, mtime: float | None, document: Document
-) -> None:
-    """Insert a document or write over it, inside a transaction. `mtime` in seconds, of its file."""
-    stored = columns(document)
-    id, title, metadata, shape, text = stored
-    store.database.execute(
+def write(store: Store, new: Sequence[NewDocument]) -> None:
+    """Insert documents or write over them, inside a transaction."""
+    store.database.conn.executemany(
         "INSERT INTO documents (key, id, source, title, metadata, outline, hash, mtime, size, text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
         "source = excluded.source, title = excluded.title, metadata = excluded.metadata, "
         "outline = excluded.outline, hash = excluded.hash, mtime = excluded.mtime, "
         "size = excluded.size, text = excluded.text",
-        (
-            key,
-            id,
-            source,
-            title,
-            metadata,
-            shape,
-            content_hash(stored),
-            mtime,
-            len(text.encode()),
-            text,
-        ),
+        [_row(one) for one in new],
     )
+
+
+def _row(new: NewDocument) -> tuple[object, ...]:
+    stored = columns(new.document)
+    id, title, metadata, shape, text = stored
+    size = len(text) if text.isascii() else len(text.encode())
+    hash = content_hash(stored)
+    return new.key, id, new.source, title, metadata, shape, hash, new.mtime, size, text
 
 
 def remove(store: Store, key: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..types import Passage
 from . import fulltext
-from .rows import PassageRow
+from .rows import NewPassage, PassageRow
 from .store import Store
 
 COLUMNS = 'id, start, "end", line, page, heading, hash, segment'  # as PassageRow
@@ -47,25 +47,18 @@ def next_id(store: Store) -> int:
     return last + 1
 
 
-def insert(
-    store: Store, id: int, key: int, title: str, passage: Passage, hash: str, segment: int
-) -> None:
-    """Insert a passage of document `key` whose vector is in `segment`, inside a transaction."""
-    store.database.execute(
-        f"INSERT INTO passages (document, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            key,
-            id,
-            passage.start,
-            passage.end,
-            passage.line,
-            passage.page,
-            passage.heading,
-            hash,
-            segment,
-        ),
+def insert(store: Store, new: Sequence[NewPassage]) -> None:
+    """Insert passages, inside a transaction."""
+    rows = [
+        (key, id, of.start, of.end, of.line, of.page, of.heading, hash, segment)
+        for id, key, _, of, hash, segment in new
+    ]
+    store.database.conn.executemany(
+        f"INSERT INTO passages (document, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
     )
-    fulltext.write(store, id, title, passage.heading, passage.text)
+    fulltext.write(
+        store, [(one.id, one.title, one.passage.heading, one.passage.text) for one in new]
+    )
 
 
 def move(store: Store, row: PassageRow, title: str, passage: Passage) -> None:

@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..types import Document
+from ..types import Document, Passage
 
 NO_TEXT = "holds no text"
 
@@ -46,6 +47,26 @@ class PassageRow:
     heading: str
     hash: str
     segment: int | None
+
+
+class NewDocument(NamedTuple):
+    """A document as it is written. `mtime` in seconds, of its file."""
+
+    key: int
+    source: int | None
+    mtime: float | None
+    document: Document
+
+
+class NewPassage(NamedTuple):
+    """A passage that comes, with its document's key and title; its vector is in `segment`."""
+
+    id: int
+    key: int
+    title: str
+    passage: Passage
+    hash: str
+    segment: int
 
 
 def outline(document: Document) -> str:
