@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # A non-editable install, built with the setuptools of .venv: what is tested is what a wheel holds.
 # Python compiles what is imported, when it is; all of torch and transformers would take a minute.
 INSTALL := rm -rf build && $(BIN)/pip install -q --no-compile --no-build-isolation -c constraints.txt
+# Also where the environment forbids it: else each of the processes of a test compiles it all again.
+unexport PYTHONDONTWRITEBYTECODE
 CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICENSE \
 	$(shell find index integrations search data -type f ! -path '*/__pycache__/*')
 

@@ -16,6 +16,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--exhaustive", action="store_true", help="strike at nearly every moment")
 
 
+# Begun last, one of these would keep one worker busy while the others wait: the tests of a file
+# stay together.
+LONGEST = (
+    "tests/index/crash/test_crash.py",
+    "tests/search/serve/test_page.py",
+    "tests/test_daemon.py",
+    "tests/test_bad_input.py",
+    "tests/test_wheel.py",
+    "tests/test_nothing_sent.py",
+    "tests/test_readme.py",
+    "tests/index/test_backup.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first; all others as they were found."""
+    first = {config.rootpath / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
 @pytest.fixture(scope="session")
 def exhaustive(request: pytest.FixtureRequest) -> bool:
     """Whether a test that strikes at moments takes nearly all of them, for many minutes."""

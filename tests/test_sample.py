@@ -11,8 +11,6 @@ from clsearch.index.config import SAMPLE
 from clsearch.search import Searcher
 from clsearch.search.evaluate.beir import read_qrels, read_queries
 
-pytestmark = pytest.mark.xdist_group("sample")  # so that it is indexed once
-
 
 @pytest.fixture(scope="module")
 def searcher(tmp_path_factory: pytest.TempPathFactory) -> Searcher:

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("wheel")  # so that it is built once
-
 TREE = Path(__file__).parent.parent
 FOLDERS = ("index", "search", "integrations")
 WEIGHTS = TREE / "data" / "model" / "model.safetensors"

@@ -19,10 +19,7 @@ from clsearch.index.encoder.pooling import pooling_weights
 from clsearch.index.encoder.tokenizer import Tokenizer
 from clsearch.index.encoder.torch_backend import TorchTransformer
 
-pytestmark = [
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
-    pytest.mark.xdist_group("gpu"),
-]
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
 
 @pytest.fixture(scope="module")

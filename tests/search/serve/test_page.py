@@ -16,9 +16,6 @@ from words_encoder import WordsEncoder
 
 from .conftest import free_port, listening
 
-# One process has the browser: its event loop runs until the module ends, and no other test's can.
-pytestmark = pytest.mark.xdist_group("browser")
-
 Tab = Callable[..., Any]
 
 EMOJI = "\N{PARTY POPPER}\N{FAMILY}\N{VARIATION SELECTOR-16} "
