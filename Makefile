@@ -20,12 +20,13 @@ demo: $(VENV)/demo.stamp
 	@$(BIN)/clsearch demo
 
 # mypy runs inside .venv, where the tree does not stand in for the installed package. The tests of a
-# group stay together: the browser's fixture keeps an event loop running until its module ends.
+# file stay together: what they share is made once, and the browser's fixture keeps an event loop
+# running until its module ends.
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Blows at nearly every moment of a commit, where `test` strikes a sample: an hour and more.
 exhaustive: $(VENV)/test.stamp
