@@ -21,7 +21,8 @@ demo: $(VENV)/demo.stamp
 
 # mypy runs inside .venv, where the tree does not stand in for the installed package. The tests of a
 # file stay together: what they share is made once, and the browser's fixture keeps an event loop
-# running until its module ends.
+# running until its module ends. Threads that wait for work leave the core to the other workers.
+test: export OMP_WAIT_POLICY := passive
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
