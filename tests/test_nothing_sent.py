@@ -27,7 +27,7 @@ main()
 """
 )
 NO_KERNELS = "from clsearch.index.encoder import choice; choice.kernels = lambda: None\n"
-ENOUGH = "The router drops packets while its table of addresses is full. " * 400
+ENOUGH = "The router drops packets while its table of addresses is full. " * 100
 
 
 @pytest.mark.parametrize(
