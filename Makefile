@@ -37,10 +37,11 @@ exhaustive: $(VENV)/test.stamp
 bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks $(COLLECTION)
 
+# The pip that comes with Python may be years old, and take a minute more to choose what to install.
 $(VENV)/base.stamp: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("clsearch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt setuptools
+	$(BIN)/python -m pip install -q -c constraints.txt pip setuptools
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/base.stamp $(CODE)
