@@ -31,7 +31,7 @@ test: $(VENV)/test.stamp
 
 # Blows at nearly every moment of a commit, where `test` strikes a sample: an hour and more.
 exhaustive: $(VENV)/test.stamp
-	$(BIN)/pytest -n auto --dist loadgroup --exhaustive tests/index/crash
+	$(BIN)/pytest -n auto --exhaustive tests/index/crash
 
 # Everything that this machine can measure, in under 30 minutes: docs/benchmarks.md.
 bench: $(VENV)/bench.stamp

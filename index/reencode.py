@@ -135,7 +135,7 @@ def _move_in(store: Store, segments: list[int]) -> None:
     document: Document | None = None
     last = 0
     rows = store.database.execute("SELECT * FROM staged ORDER BY id")
-    while some := rows.fetchmany(SLICE):
+    while some := rows.fetchmany(fulltext.TOGETHER):
         new = []
         for id, key, start, end, line, page, heading, hash, segment in some:
             if document is None or key != last:

@@ -33,6 +33,7 @@ LONGEST = (
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first; all others as they were found."""
     first = {config.rootpath / name: place for place, name in enumerate(LONGEST)}
+    assert all(path.is_file() for path in first), "LONGEST names a file that is not there"
     items.sort(key=lambda item: first.get(item.path, len(first)))
 
 

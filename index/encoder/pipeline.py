@@ -15,6 +15,8 @@ from .batches import Batch
 # concurrent.futures is imported where threads are needed: a query on the CPU needs none, and it
 # brings logging with it, 5 ms.
 
+_AHEAD = 2  # results that are computed before they are asked for
+
 Precision = Literal["float32", "bfloat16", "int8"]
 
 Item = TypeVar("Item")
@@ -40,10 +42,8 @@ class Backend(Protocol):
         """
 
 
-def ahead(
-    function: Callable[[Item], Result], items: Sequence[Item], most: int = 2
-) -> Generator[Result]:
-    """`map(function, items)`, computed in a thread, up to `most` results before they are asked for.
+def ahead(function: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Result]:
+    """`map(function, items)`, computed in a thread, two results at most before they are asked for.
 
     What `function` raises is raised here. The thread ends with the iterator, closed or exhausted.
     """
@@ -53,9 +53,9 @@ def ahead(
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, "tokenise") as thread:
-        waiting = deque(thread.submit(function, item) for item in items[:most])
+        waiting = deque(thread.submit(function, item) for item in items[:_AHEAD])
         try:
-            for place in range(most, len(items) + most):
+            for place in range(_AHEAD, len(items) + _AHEAD):
                 result = waiting.popleft().result()
                 if place < len(items):
                     waiting.append(thread.submit(function, items[place]))

@@ -15,7 +15,7 @@ from .batches import Numbers, Tokens
 from .declaration import Declaration, read_json
 from .native_pieces import NativePieces, library
 from .weights import AGAIN
-from .word_pieces import Frame, Pieces, WordPieces, runs_by_words
+from .word_pieces import Frame, Pieces, WordPieces, runs_by_words, takes_spaces
 
 # The files a tokenizer may be made of, whichever of them a folder has.
 TOKENIZER_FILES = (
@@ -52,6 +52,7 @@ class Tokenizer:
         )
         self._cutting: dict[int, tokenizers.Tokenizer] = {}
         self._words = _by_words(self._backend)
+        self._taking_spaces = takes_spaces(self._backend)
         self._cut = "left" if options.get("truncation_side") == "left" else "right"
         self.pad = _pad_id(self._backend, options, declaration.config)
         self.special = self._backend.num_special_tokens_to_add(False)
@@ -64,11 +65,11 @@ class Tokenizer:
         adds no special ones, is the padding token alone.
         """
         clean = list(map(_clean, texts))
-        if self._words and self._frame:
+        if self._frame and (words := self._words_for(clean)):
             before, after = self._frame
             room = max(length - self.special, 0)
             frame = Frame(before, after, room, self._cut == "left", self.pad)
-            return self._words.tokens(clean, frame)
+            return words.tokens(clean, frame)
         if len(texts) < _MANY:
             # Truncation is not set in the backend, because spans must not have it.
             wholes = self._backend.encode_batch(clean, add_special_tokens=False)
@@ -81,6 +82,12 @@ class Tokenizer:
         if self._frame:
             return Tokens.of(ids)
         return Tokens.of(ids, [whole.type_ids or [0] for whole in wholes])
+
+    def _words_for(self, texts: Sequence[str]) -> NativePieces | WordPieces | None:
+        """What tokenises these texts word by word; None where one of them must be taken whole."""
+        if any(token in text for token in self._taking_spaces for text in texts):
+            return None
+        return self._words
 
     def _with_truncation(self, length: int) -> tokenizers.Tokenizer:
         """A tokenizer that cuts and adds special tokens on all cores, outside of Python."""
@@ -122,8 +129,8 @@ class Tokenizer:
     def pieces(self, texts: Sequence[str]) -> Pieces:
         """The tokens of each text, without special tokens or a limit."""
         clean = list(map(_clean, texts))
-        if self._words:
-            return self._words.of(clean)
+        if words := self._words_for(clean):
+            return words.of(clean)
         wholes = self._backend.encode_batch(clean, add_special_tokens=False)
         ids = np.array([id for whole in wholes for id in whole.ids], np.int64)
         spans = np.array([span for whole in wholes for span in whole.offsets], np.int64)

@@ -5,13 +5,15 @@
    the longest piece of the vocabulary that it begins with, then of the rest. What else a word may
    be, it is handed back to be tokenised elsewhere, and learned from there.
 
-   A table belongs to one thread at a time. Where memory ends, a call says so, and the table must be
-   emptied before it is asked again. */
+   A table belongs to one thread at a time. A call gives -1 where memory ends, or where a word has more
+   bytes than can be counted. Whatever kept words from being learned, a call or its caller that was
+   interrupted, the next call begins with an empty table. */
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { VERSION = 1 /* raised with every change of what is called, and with what */ };
 enum { SIMPLE_FROM = 0x21, SIMPLE_TO = 0x7e };
 enum { TOGETHER = 32 /* words whose memory comes at once */ };
 enum { KEPT = 1 << 20 /* words of texts, whose memory is kept for the next texts */ };
@@ -36,7 +38,7 @@ struct slot {
 };
 
 struct map {
-    uint64_t seed; /* of the hashes, so that nobody can choose words that share one */
+    uint64_t seed; /* of the hashes: another one in each table */
     char *letters;
     int64_t used, room;
     struct entry *entries;
@@ -65,6 +67,7 @@ struct table {
     struct token *tokens;
     int64_t count, room;
     int64_t letters; /* bytes of all words */
+    int64_t half;    /* whether there may be words whose tokens are not known */
     /* What the last texts were: their words, how many each text has, and those not known. */
     struct place *places;
     int64_t place_count, place_room;
@@ -81,28 +84,32 @@ struct table {
 /* 0 on a CPU whose bytes stand in another order than `key_of` takes them in. */
 int64_t layout(void) {
     const uint16_t one = 1;
-    return *(const uint8_t *)&one ? (int64_t)sizeof(struct stranger) : 0;
+    const int64_t version = (int64_t)VERSION << 32 | (int64_t)sizeof(struct stranger);
+    return *(const uint8_t *)&one ? version : 0;
 }
 
 /* ---- Maps --------------------------------------------------------------------------------- */
 
-/* Room for `needed` of `size` bytes; 0 where there is none. */
-static int grow(void **array, int64_t *room, int64_t needed, int64_t size) {
+/* Room for `needed` of `size` bytes at the pointer `array`; 0 where there is none. */
+static int grow(void *array, int64_t *room, int64_t needed, int64_t size) {
     if (needed <= *room)
         return 1;
     int64_t wanted = needed + needed / 2 + 64;
-    void *grown = realloc(*array, (size_t)(wanted * size));
+    void *grown;
+    memcpy(&grown, array, sizeof grown);
+    grown = realloc(grown, (size_t)(wanted * size));
     if (!grown)
         return 0;
-    *array = grown;
+    memcpy(array, &grown, sizeof grown);
     *room = wanted;
     return 1;
 }
-#define GROW(array, room, needed) grow((void **)&(array), &(room), needed, sizeof *(array))
+#define GROW(array, room, needed) grow(&(array), &(room), needed, sizeof *(array))
 
 static uint64_t mixed(uint64_t hash, uint64_t bits) {
     hash = (hash ^ bits) * 0xff51afd7ed558ccdu;
-    return hash ^ hash >> 32;
+    hash = (hash ^ hash >> 32) * 0xc4ceb9fe1a85ec53u;
+    return hash ^ hash >> 29;
 }
 
 /* HEAD bytes after the key's first can be read, whatever they are. */
@@ -226,7 +233,7 @@ struct table *make_table(uint64_t seed) {
 
 static void forget_texts(struct table *table) {
     table->place_count = table->texts = table->stranger_count = 0;
-    if (table->place_room <= KEPT)
+    if (table->place_room <= KEPT && table->text_room <= KEPT)
         return;
     free(table->places), free(table->words_of), free(table->strangers);
     table->places = 0, table->words_of = 0, table->strangers = 0;
@@ -238,7 +245,7 @@ void empty_table(struct table *table) {
     clear(&table->words);
     free(table->tokens);
     table->tokens = 0;
-    table->count = table->room = table->letters = 0;
+    table->count = table->room = table->letters = table->half = 0;
     forget_texts(table);
 }
 
@@ -267,6 +274,7 @@ int64_t give_vocabulary(
             table->longest_piece = sizes[i];
     }
     /* Before the longest piece, the prefix: what is looked for stands behind it. */
+    free(table->prefix);
     table->prefix = calloc((size_t)(prefix_size + table->longest_piece + HEAD), 1);
     if (!table->prefix)
         return -1;
@@ -402,9 +410,10 @@ static int64_t next_words(
 int64_t look_up(
     struct table *table, const char *letters, const int64_t *sizes, int64_t count, int64_t most,
     int64_t most_letters, int64_t enough) {
-    if (table->count > most || table->letters > most_letters)
+    if (table->half || table->count > most || table->letters > most_letters)
         empty_table(table);
     forget_texts(table);
+    table->half = 1;
     if (!GROW(table->words_of, table->text_room, count))
         return -1;
     struct found words[TOGETHER];
@@ -429,6 +438,7 @@ int64_t look_up(
         table->words_of[text] = table->place_count - before;
     }
     table->texts = count;
+    table->half = table->stranger_count > 0;
     return table->stranger_count;
 }
 
@@ -449,15 +459,11 @@ int64_t learn(
                 return -1;
         word->tokens = (int32_t)sizes[i];
     }
+    table->half = 0;
     return 0;
 }
 
-/* How many tokens all known words have. */
-int64_t known_tokens(const struct table *table) {
-    return table->count;
-}
-
-/* How many tokens the texts have. */
+/* How many tokens the texts have, as far as they were looked up. */
 int64_t count_tokens(const struct table *table) {
     int64_t all = 0;
     for (int64_t i = 0; i < table->place_count; i++)

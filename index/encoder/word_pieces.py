@@ -57,11 +57,24 @@ def runs_by_words(backend: tokenizers.Tokenizer) -> bool:
         isinstance(backend.normalizer, BertNormalizer)
         and isinstance(backend.pre_tokenizer, BertPreTokenizer)
         and isinstance(backend.model, WordPiece)
-        and not any(
-            any(map(str.isspace, token.content))
-            for token in backend.get_added_tokens_decoder().values()
-        )
+        and not any(map(_reaches_out, backend.get_added_tokens_decoder().values()))
     )
+
+
+def _reaches_out(token: tokenizers.AddedToken) -> bool:
+    """Whether an added token may take what stands beyond the word that it is in.
+
+    One that takes the spaces beside it, as MPNet's `<mask>`, is in no word where it is found as it
+    is written: then `takes_spaces` names it.
+    """
+    beside = token.lstrip or token.rstrip
+    return any(map(str.isspace, token.content)) or (beside and token.normalized)
+
+
+def takes_spaces(backend: tokenizers.Tokenizer) -> list[str]:
+    """The added tokens that take the spaces beside them: a text with one is tokenised whole."""
+    added = backend.get_added_tokens_decoder().values()
+    return [token.content for token in added if token.lstrip or token.rstrip]
 
 
 class WordPieces:

@@ -154,7 +154,7 @@ def write(store: Store, new: Sequence[NewDocument]) -> None:
         "source = excluded.source, title = excluded.title, metadata = excluded.metadata, "
         "outline = excluded.outline, hash = excluded.hash, mtime = excluded.mtime, "
         "size = excluded.size, text = excluded.text",
-        [_row(one) for one in new],
+        map(_row, new),
     )
 
 

@@ -29,8 +29,8 @@ TABLES = (
 
 INSERT = "INSERT INTO passages_fts (rowid, title, heading, text, whole) VALUES (?, ?, ?, ?, ?)"
 
-# So many rows are written at once. One kind of work after the other is done with what the caches of
-# the CPU have: in turn, SQLite takes many times as long for each row.
+# So many rows are written at once: one kind of work after the other is done with what the caches of
+# the CPU have (docs/benchmarks.md, "Growth").
 TOGETHER = 256
 
 

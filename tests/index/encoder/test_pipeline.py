@@ -49,7 +49,7 @@ def test_ahead_gives_what_map_gives() -> None:
 
 def test_ahead_computes_the_next_while_one_is_used_and_not_more() -> None:
     computed = [threading.Event() for _ in range(6)]
-    results = ahead(lambda place: computed[place].set() or place, range(6), most=2)
+    results = ahead(lambda place: computed[place].set() or place, range(6))
     assert next(results) == 0
     assert computed[2].wait(5), "two are computed before they are asked for"
     time.sleep(0.05)

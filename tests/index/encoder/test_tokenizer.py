@@ -9,6 +9,7 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+import tokenizers
 
 from clsearch.index.encoder import Encoder, tokenizer
 from clsearch.index.encoder.declaration import read_declaration
@@ -86,6 +87,23 @@ def test_many_texts_give_the_tokens_of_few(
     monkeypatch.setattr(tokenizer, "_MANY", 1)
     assert tokens_of(made, texts) == few
     assert len(made.spans("reset " * 50)) >= 50, "spans are never cut"
+
+
+@pytest.mark.parametrize("side", ["lstrip", "rstrip"])
+def test_a_token_that_takes_the_spaces_beside_it(
+    side: str, plain_models: Models, tmp_path: Path
+) -> None:
+    """As MPNet's `<mask>`: it is in no word, and no word is another one for having stood there."""
+    folder = copytree(plain_models("bert"), tmp_path / "model")
+    backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.add_special_tokens([tokenizers.AddedToken("<gap>", **{side: True})])
+    backend.save(str(folder / "tokenizer.json"))
+    made = tokenizer.Tokenizer(read_declaration(folder))
+    assert made._words
+    for text in ("the router <gap> resets", "the router resets", "<gap> the", "the <gap>"):
+        expected = backend.encode(text)
+        assert made.encode([text], 24).ids.tolist() == expected.ids
+        assert made.spans(text).tolist() == [list(span) for span in expected.offsets[1:-1]]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

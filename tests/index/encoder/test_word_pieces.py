@@ -4,6 +4,9 @@ In Python, and by the file of C: until it has the vocabulary, and once it has.
 """
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,37 +122,55 @@ def test_no_texts(make: Make) -> None:
     assert [part.tolist() for part in make(BACKEND).of([])] == [[], [], [], []]
 
 
-def known(words: Words) -> int:
-    """Tokens of all words that are known."""
-    if isinstance(words, WordPieces):
-        return len(words._ids)
-    tokens: int = words._library.known_tokens(words._table)
-    return tokens
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words that the library is asked for."""
+    asked: list[str] = []
+    tokens_of = word_pieces.tokens_of
+
+    def noted(backend: tokenizers.Tokenizer, words: Sequence[str]) -> Any:
+        asked.extend(words)
+        return tokens_of(backend, words)
+
+    for module in (word_pieces, native_pieces):
+        monkeypatch.setattr(module, "tokens_of", noted)
+    return asked
 
 
-@of_each_kind
-def test_words_are_forgotten_and_learned_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("make", MAKES[:2])
+def test_words_are_forgotten_and_learned_again(
+    make: Make, learned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (word_pieces, native_pieces):
         monkeypatch.setattr(module, "MOST", 5)
     words = make(BACKEND)
-    for text in ("one two three four five", "six seven", "one six two", ""):
+    expected: list[str] = []
+    for text, new in (
+        ("one two three four five", "one two three four five"),
+        ("six one", "six"),  # all are forgotten before the next
+        ("one six two", "one six two"),
+        ("two six", ""),
+    ):
         assert by_text(words.of([text])) == by_library([text])
-        assert known(words) <= 5 + len(text.split())
+        expected += new.split()
+        assert [word for word in learned if word] == expected
     words.forget()
-    assert known(words) == 0
     assert by_text(words.of(["one six"])) == by_library(["one six"])
+    assert learned[-2:] == ["one", "six"]
 
 
-@of_each_kind
-def test_long_words_are_forgotten_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("make", MAKES[:2])
+def test_long_words_are_forgotten_too(
+    make: Make, learned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each is one unknown token, whatever its length."""
     for module in (word_pieces, native_pieces):
         monkeypatch.setattr(module, "MOST_LETTERS", 5_000)
     words = make(BACKEND)
     for number in range(30):
-        text = f"{number:x>1000}"
+        text = f"{number:x>1000} known"
         assert by_text(words.of([text])) == by_library([text])
-        assert known(words) <= 7
+    assert learned.count("known") == 6, "each time that there are more than five thousand letters"
 
 
 @of_each_kind
@@ -193,21 +214,40 @@ native = pytest.mark.skipif(library() is None, reason="word_pieces.c was not com
 
 
 @native
-def test_the_vocabulary_comes_once_many_words_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_vocabulary_comes_once_many_words_have(
+    learned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From then on the library is asked for no word of plain ASCII."""
     monkeypatch.setattr(native_pieces, "LEARNED", 6)
-    asked: list[str] = []
-    tokens_of = word_pieces.tokens_of
-
-    def noted(backend: tokenizers.Tokenizer, words: Sequence[str]) -> Any:
-        asked.extend(words)
-        return tokens_of(backend, words)
-
-    monkeypatch.setattr(native_pieces, "tokens_of", noted)
     words = NativePieces(BACKEND)
     for text in ("one two three", "two four", "five six seven", "Unbelievably, e-mail [x] naïve"):
         assert by_text(words.of([text])) == by_library([text])
-    assert asked == ["one", "two", "three", "four", "[x]", "naïve"]
+    assert learned == ["one", "two", "three", "four", "[x]", "naïve"]
+
+
+PROGRAM = """
+import threading, time
+from clsearch.index.encoder.tokenizer import Tokenizer
+from clsearch.index.encoder.declaration import read_declaration
+from clsearch.index.config import EMBEDDED_MODEL
+
+words = Tokenizer(read_declaration(EMBEDDED_MODEL))
+
+def forever():
+    while True:
+        words.pieces(["one two three four " * 5000])
+
+for _ in range(2):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.3)
+"""
+
+
+def test_a_program_may_end_while_a_thread_tokenises() -> None:
+    for _ in range(3):
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], check=True, env={**os.environ, "MALLOC_PERTURB_": "85"}
+        )
 
 
 def changed(**changes: Any) -> tokenizers.Tokenizer:
@@ -229,10 +269,11 @@ TEXT = "Unbelievably tokenised e-mail of foobar, x" + "y" * 30 + " FOObar\x00 [C
         changed(lowercase=False),
         changed(max_input_chars_per_word=10),
         changed(max_input_chars_per_word=1),
+        changed(max_input_chars_per_word=2**64 - 1),
         changed(continuing_subword_prefix="xx"),
         changed(unk_token="the"),
     ],
-    ids=["cased", "ten letters", "one letter", "prefix", "unknown"],
+    ids=["cased", "ten letters", "one letter", "any letters", "prefix", "unknown"],
 )
 def test_of_other_models(backend: tokenizers.Tokenizer) -> None:
     expected = backend.encode(TEXT, add_special_tokens=False)
@@ -241,13 +282,15 @@ def test_of_other_models(backend: tokenizers.Tokenizer) -> None:
 
 
 @native
-@pytest.mark.parametrize("token", ["foo", "Foo", "über", "K", "\u212aelvin", "ß"])
+@pytest.mark.parametrize("token", ["foo", "Foo", "über", "K", "\u212aelvin", "ß", "\x00foo"])
 @pytest.mark.parametrize("normalized", [True, False])
-def test_of_added_tokens(token: str, normalized: bool) -> None:
+@pytest.mark.parametrize("single_word", [True, False])
+def test_of_added_tokens(token: str, normalized: bool, single_word: bool) -> None:
     """A word that may have one is left to the library."""
     backend = tokenizers.Tokenizer.from_str(BACKEND.to_str())
-    backend.add_tokens([tokenizers.AddedToken(token, normalized=normalized)])
-    text = TEXT + "kelvin Kelvin strasse ss SS"
+    added = tokenizers.AddedToken(token, normalized=normalized, single_word=single_word)
+    backend.add_tokens([added])
+    text = TEXT + "kelvin Kelvin strasse ss SS foo x-foo"
     expected = backend.encode(text, add_special_tokens=False)
     found = with_vocabulary(backend).of([text])
     assert by_text(found) == ([expected.ids], [expected.offsets])
