@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +38,16 @@ class WordsEncoder:
         sums = np.zeros((len(texts), self.dimension), np.float64)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.lower()) or [""]:
-                sums[row] += self._direction(word)
+                sums[row] += _direction(f"{self._seed}{word}", self.dimension)
         return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """A word or a mark is a token."""
         return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
 
-    def _direction(self, word: str) -> NDArray[np.float64]:
-        digest = hashlib.sha256(f"{self._seed}{word}".encode()).digest()
-        seed = int.from_bytes(digest[:8], "little")
-        return np.random.default_rng(seed).standard_normal(self.dimension)
+
+@cache  # words recur, and a generator of random numbers takes its time
+def _direction(word: str, dimension: int) -> NDArray[np.float64]:
+    digest = hashlib.sha256(word.encode()).digest()
+    seed = int.from_bytes(digest[:8], "little")
+    return np.random.default_rng(seed).standard_normal(dimension)
