@@ -6,6 +6,9 @@
  * EIO, 3 with ENOSPC, 4 does half of a write and then sends SIGKILL, any other only counts. With a
  * negative n all calls from the -n-th on fail: a disk that stays full. calls() says how many there
  * were.
+ *
+ * What is synced is only counted, or struck: the system keeps what a killed process has written, so
+ * waiting for the disk would prove nothing.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -89,8 +92,15 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
     if (struck == 2) kill(getpid(), SIGKILL); \
     return struck ? -1 : real arguments; }
 
-int fsync(int fd) ON_FD(fsync, (fd))
-int fdatasync(int fd) ON_FD(fdatasync, (fd))
+#define SYNC(name) { \
+    REAL(name); \
+    if (!ours(fd)) return real(fd); \
+    int struck = strike(); \
+    if (struck == 2) kill(getpid(), SIGKILL); \
+    return struck ? -1 : 0; }
+
+int fsync(int fd) SYNC(fsync)
+int fdatasync(int fd) SYNC(fdatasync)
 int ftruncate(int fd, off_t size) ON_FD(ftruncate, (fd, size))
 int ftruncate64(int fd, off64_t size) ON_FD(ftruncate64, (fd, size))
 
