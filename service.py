@@ -260,6 +260,8 @@ def _with_token(
 
 def _run(uvicorn: Any, app: Any, settings: Settings, listening: socket.socket) -> None:
     """Serve the app until a signal; what has begun by then is finished."""
+    import asyncio
+
     from .search.serve.connection import Connection
 
     config = uvicorn.Config(
@@ -274,7 +276,12 @@ def _run(uvicorn: Any, app: Any, settings: Settings, listening: socket.socket) -
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(settings.limits.seconds),
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        serving = uvicorn.Server(config).serve(sockets=[listening])
+        try:
+            runner.run(serving)
+        finally:
+            serving.close()  # where a signal came first, nobody awaits it
 
 
 @contextmanager

@@ -68,6 +68,33 @@ def test_it_answers_and_ends(start: Start, path: Path) -> None:
     assert (process.returncode, out, err) == (0, "", "")
 
 
+EARLY = """
+import asyncio, os, signal
+from uvicorn.config import Config
+from clsearch.shell import main
+
+factory = Config.get_loop_factory
+
+def early(self):
+    def made():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return (factory(self) or asyncio.new_event_loop)()
+
+    return made
+
+Config.get_loop_factory = early
+main()
+"""
+
+
+def test_a_signal_that_comes_before_the_event_loop(path: Path, tmp_path: Path) -> None:
+    """It says where it is before that, so whoever waits for it may end it."""
+    argv = [sys.executable, "-c", EARLY, "serve", "--index", str(path), "--port", "0", "--json"]
+    ended = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "url" in json.loads(ended.stdout)
+
+
 def takes_connections(url: str) -> bool:
     try:
         return httpx.get(f"{url}/healthz", timeout=60).is_success
