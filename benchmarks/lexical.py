@@ -74,7 +74,7 @@ def make(path: Path, collection: Path, count: int, texts: Path | None) -> None:
                     document = Document(record["id"], "", record["text"])
                     documents.write(store, [NewDocument(key, None, None, document)])
                     passage = Passage(0, len(document.text), document.text, 1)
-                    new.append(NewPassage(id, key, "", passage, "", None))  # type: ignore[arg-type]
+                    new.append(NewPassage(id, key, "", passage, "", None))
                     key, id = key + 1, id + 1
                 passages.insert(store, new)
     finally:

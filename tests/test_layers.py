@@ -12,7 +12,15 @@ ROOT = Path(clsearch.__file__).parent
 
 # Lowest first. What stands in one row does not know its neighbours.
 ROWS = (
-    {"index.types", "index.errors", "index.config", "index.memory", "index.once", "runtime"},
+    {
+        "index.compiled",
+        "index.config",
+        "index.errors",
+        "index.memory",
+        "index.once",
+        "index.types",
+        "runtime",
+    },
     {"index.files", "index.analysis"},
     {
         "index.destination",

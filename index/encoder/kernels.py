@@ -3,12 +3,12 @@
 Where no compiler was there, or the CPU is another, there are none: NumPy and torch work then.
 """
 
-import ctypes
-from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_double, c_int64, c_void_p, sizeof
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
+
+from ..compiled import load
 
 _BUILDS = ("avx512", "avx2")  # the faster one first
 _RUNS, _VNNI, _BFLOAT16, _TILES = 1, 2, 4, 8  # of what `abilities` gives
@@ -89,24 +89,17 @@ class Kernels:
     @classmethod
     def built_for(cls, name: str) -> "Kernels | None":
         """Those for `avx512` or `avx2`; None where they were not built, or do not run here."""
-        found = find_spec(f"{__package__}.bert_{name}")
-        if found is None or found.origin is None:
+        library = load(
+            f"{__package__}.bert_{name}",
+            sizeof(Model) << 32 | sizeof(Layer),
+            {
+                "abilities": (c_int64, ()),
+                "room": (c_int64, (POINTER(Model), c_int64, c_int64)),
+                "encode": (None, (POINTER(Model), *[c_void_p] * 4, c_int64, *[c_void_p] * 3)),
+            },
+        )
+        if library is None:
             return None
-        try:
-            library = ctypes.CDLL(found.origin)
-            library.layout.restype = library.abilities.restype = library.room.restype = c_int64
-        except (OSError, AttributeError):  # of another system, or of an older version
-            return None
-        if library.layout() != ctypes.sizeof(Model) << 32 | ctypes.sizeof(Layer):
-            return None
-        library.room.argtypes = [POINTER(Model), c_int64, c_int64]
-        library.encode.restype = None
-        library.encode.argtypes = [
-            POINTER(Model),
-            *[c_void_p] * 4,
-            c_int64,
-            *[c_void_p] * 3,
-        ]
         has = library.abilities()
         if not has & _RUNS:
             return None

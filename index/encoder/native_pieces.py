@@ -1,14 +1,12 @@
 """The tokens of words by `word_pieces.c`: as `WordPieces`, in a sixth of its time."""
 
-import ctypes
 import os
 import threading
 import weakref
 from array import array
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_char_p, c_int64, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int64, c_uint64, c_void_p, sizeof
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 
+from ..compiled import load
 from .batches import Tokens
 from .word_pieces import MOST, MOST_LETTERS, Frame, Pieces, tokens_of
 
@@ -26,8 +25,6 @@ LEARNED = 5_000
 
 _VERSION = 1  # as in the file of C
 _ASCII = 128
-
-
 _ALL = (1 << 63) - 1  # tokens of a text
 _HEAD = bytes(16)  # what the file of C may read behind letters
 
@@ -41,39 +38,29 @@ class _Stranger(Structure):
 @cache
 def library() -> Any:
     """`word_pieces.c`, compiled; None where it was not, or is of another version."""
-    found = find_spec(f"{__package__}.native_word_pieces")
-    if found is None or found.origin is None:
-        return None
-    try:
-        compiled = ctypes.CDLL(found.origin)
-        compiled.layout.restype = c_int64
-        if compiled.layout() != _VERSION << 32 | ctypes.sizeof(_Stranger):
-            return None
-    except (OSError, AttributeError):
-        return None
     table, letters, numbers = c_void_p, c_char_p, c_void_p
-    signatures: dict[str, tuple[Any, list[Any]]] = {
-        "make_table": (table, [c_uint64]),
-        "empty_table": (None, [table]),
-        "free_table": (None, [table]),
-        "give_vocabulary": (
-            c_int64,
-            [table, letters, numbers, numbers, c_int64, letters, *[c_int64] * 4, letters],
-        ),
-        "look_up": (c_int64, [table, letters, numbers, *[c_int64] * 4]),
-        "strangers": (POINTER(_Stranger), [table]),
-        "learn": (c_int64, [table, *[numbers] * 3]),
-        "count_tokens": (c_int64, [table]),
-        "write_tokens": (None, [table, c_int64, numbers]),
-        "write_framed": (
-            c_int64,
-            [table, *[c_int64] * 2, *[numbers, c_int64] * 2, c_int64, numbers, numbers],
-        ),
-    }
-    for name, (gives, takes) in signatures.items():
-        function = getattr(compiled, name)
-        function.restype, function.argtypes = gives, takes
-    return compiled
+    return load(
+        f"{__package__}.native_word_pieces",
+        _VERSION << 32 | sizeof(_Stranger),
+        {
+            "make_table": (table, (c_uint64,)),
+            "empty_table": (None, (table,)),
+            "free_table": (None, (table,)),
+            "give_vocabulary": (
+                c_int64,
+                (table, letters, numbers, numbers, c_int64, letters, *[c_int64] * 4, letters),
+            ),
+            "look_up": (c_int64, (table, letters, numbers, *[c_int64] * 4)),
+            "strangers": (POINTER(_Stranger), (table,)),
+            "learn": (c_int64, (table, *[numbers] * 3)),
+            "count_tokens": (c_int64, (table,)),
+            "write_tokens": (None, (table, c_int64, numbers)),
+            "write_framed": (
+                c_int64,
+                (table, *[c_int64] * 2, *[numbers, c_int64] * 2, c_int64, numbers, numbers),
+            ),
+        },
+    )
 
 
 class NativePieces:
@@ -149,21 +136,19 @@ class NativePieces:
         assert isinstance(normalizer, BertNormalizer)
         ids = self._backend.get_vocab(False)
         unknown, elsewhere = ids.get(model.unk_token), _begun_by(self._backend)
-        if unknown is None or elsewhere is None:
-            self._learned = None
-            return
-        longest = min(model.max_input_chars_per_word, _ALL)
-        pieces = [(piece.encode(), id) for piece, id in ids.items() if piece.isascii()]
-        sizes = np.array([len(piece) for piece, _ in pieces], np.int64)
-        numbers = np.array([id for _, id in pieces], np.int64)
-        prefix = model.continuing_subword_prefix.encode()
-        _fitting(
-            self._library.give_vocabulary(
-                *(self._table, b"".join(piece for piece, _ in pieces) + _HEAD),
-                *(_at(sizes), _at(numbers), len(pieces), prefix + _HEAD, len(prefix)),
-                *(unknown, longest, normalizer.lowercase, elsewhere),
+        if unknown is not None and elsewhere is not None:
+            longest = min(model.max_input_chars_per_word, _ALL)
+            pieces = [(piece.encode(), id) for piece, id in ids.items() if piece.isascii()]
+            sizes = np.array([len(piece) for piece, _ in pieces], np.int64)
+            numbers = np.array([id for _, id in pieces], np.int64)
+            prefix = model.continuing_subword_prefix.encode()
+            _fitting(
+                self._library.give_vocabulary(
+                    *(self._table, b"".join(piece for piece, _ in pieces) + _HEAD),
+                    *(_at(sizes), _at(numbers), len(pieces), prefix + _HEAD, len(prefix)),
+                    *(unknown, longest, normalizer.lowercase, elsewhere),
+                )
             )
-        )
         self._learned = None
 
 

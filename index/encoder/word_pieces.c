@@ -148,7 +148,7 @@ static struct slot *slot_of(const struct map *map, const struct key *key) {
     }
 }
 
-static const struct entry *found(const struct map *map, const char *letters, int64_t size) {
+static const struct entry *known(const struct map *map, const char *letters, int64_t size) {
     if (!map->slot_count)
         return 0;
     const struct key key = key_of(map, letters, size);
@@ -326,7 +326,7 @@ static int add_part(struct table *table, const char *word, int64_t start, int64_
         for (int64_t i = 0; i < most; i++)
             sought[i] = lowered(table, word[from + i]);
         const struct entry *piece = 0;
-        while (most && !(piece = found(&table->pieces, sought - skipped, skipped + most)))
+        while (most && !(piece = known(&table->pieces, sought - skipped, skipped + most)))
             most--;
         if (!piece) {
             table->count = before;

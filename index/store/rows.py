@@ -59,14 +59,17 @@ class NewDocument(NamedTuple):
 
 
 class NewPassage(NamedTuple):
-    """A passage that comes, with its document's key and title; its vector is in `segment`."""
+    """A passage that comes, with its document's key and title.
+
+    `segment` has its vector; None while it waits for one.
+    """
 
     id: int
     key: int
     title: str
     passage: Passage
     hash: str
-    segment: int
+    segment: int | None
 
 
 def outline(document: Document) -> str:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_int64, c_void_p
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiled import load
 
 UPPER_LINKS = 16  # M of Malkov and Yashunin
 LINKS = 2 * UPPER_LINKS
@@ -68,25 +69,18 @@ class _Graph(Structure):
 @cache
 def _library() -> Any:
     """`walk.c`, compiled; None where it was not, or is of another version."""
-    found = find_spec(f"{__package__}.native_walk")
-    if found is None or found.origin is None:
-        return None
-    try:
-        library = ctypes.CDLL(found.origin)
-        library.layout.restype = library.search.restype = c_int64
-        library.instructions.restype, library.instructions.argtypes = c_int64, [c_int64]
-    except (OSError, AttributeError):
-        return None
-    if library.layout() != ctypes.sizeof(_Graph) << 32 | ctypes.sizeof(_Level):
-        return None
-    library.search.argtypes = [
-        POINTER(_Graph),
-        c_void_p,
-        *[c_int64] * 4,
-        *[c_void_p] * 2,
-        c_int64,
-    ]
-    return library
+    numbers = c_void_p
+    return load(
+        f"{__package__}.native_walk",
+        ctypes.sizeof(_Graph) << 32 | ctypes.sizeof(_Level),
+        {
+            "instructions": (c_int64, (c_int64,)),
+            "search": (
+                c_int64,
+                (POINTER(_Graph), numbers, *[c_int64] * 4, numbers, numbers, c_int64),
+            ),
+        },
+    )
 
 
 @dataclass
