@@ -175,15 +175,15 @@ def write_texts(collection: Path, folder: Path, documents: int, peer_documents: 
     with (folder / "corpus.jsonl").open("w", encoding="utf-8") as out:
         for number, record in enumerate(records):
             title = record.get("title", "")
-            above = len(encoder.token_spans(title))
-            spans = encoder.token_spans(record["text"])[: LIMIT - 2 - above]
+            above, spans = encoder.token_spans([title, record["text"]])
+            spans = spans[: LIMIT - 2 - len(above)]
             text = record["text"][: spans[-1][1]] if len(spans) else ""
             texts.append(f"{title} {text}".strip())
             out.write(json.dumps({"id": str(number), "title": title, "text": text}) + "\n")
             document = Document(id=str(number), title=title, text=text)
             for passage in split(document, encoder.token_spans, encoder.room):
                 given = encoded_text(title, passage.heading, passage.text)
-                tokens += len(encoder.token_spans(given)) + 2
+                tokens += len(encoder.token_spans([given])[0]) + 2
     (folder / "texts.json").write_text(json.dumps(texts[:peer_documents]), "utf-8")
     return tokens
 

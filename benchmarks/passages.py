@@ -64,7 +64,7 @@ def clsearch(document: Document, encoder: Encoder) -> Iterator[tuple[int, int, s
 
 def fixed(document: Document, encoder: Encoder) -> Iterator[tuple[int, int, str]]:
     """Windows of `TOKENS` tokens, one behind the other."""
-    spans = encoder.token_spans(document.text)
+    spans = encoder.token_spans([document.text])[0]
     for first in range(0, len(spans), TOKENS):
         window = spans[first : first + TOKENS]
         start, end = window[0][0], window[-1][1]
@@ -77,7 +77,7 @@ def recursive(document: Document, encoder: Encoder) -> Iterator[tuple[int, int, 
         separators=["\n\n", "\n", ".", "?", "!", " ", ""],
         chunk_size=TOKENS,
         chunk_overlap=0,
-        length_function=lambda text: len(encoder.token_spans(text)),
+        length_function=lambda text: len(encoder.token_spans([text])[0]),
         add_start_index=True,
     )
     for chunk in splitter.create_documents([document.text]):
@@ -136,9 +136,8 @@ def evaluate(
         Cut(name, *cut) for name, document in corpora.items() for cut in splitter(document, encoder)
     ]
     seconds = time.perf_counter() - start
-    tokens = np.mean(
-        [len(encoder.token_spans(corpora[cut.corpus].text[cut.start : cut.end])) for cut in cuts]
-    )
+    texts = [corpora[cut.corpus].text[cut.start : cut.end] for cut in cuts]
+    tokens = np.mean([*map(len, encoder.token_spans(texts))])
     vectors = encoder.encode_passages([cut.encoded for cut in cuts])
     scores = encoder.encode_queries([question.text for question in questions]) @ vectors.T
     nearest = np.argsort(-scores, axis=1, kind="stable")[:, :K]

@@ -77,7 +77,7 @@ def main() -> None:
 
             def alone(tokenizer: Tokenizer = tokenizer) -> None:
                 for text in texts:
-                    tokenizer.spans(text)
+                    tokenizer.spans([text])
 
             for column, run in (("unknown", together), ("known", together), ("alone", alone)):
                 best[name, column] = min(best[name, column], seconds(run))

@@ -3,18 +3,18 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import vectors
 from .errors import ModelError
-from .passages import encoded_text, encoded_texts, split
+from .passages import Spans, encoded_text, encoded_texts, split_all
 from .store import documents, manifest, passages, sources
-from .store.rows import NewDocument, NewPassage, PassageRow, SourceRow
+from .store.rows import DocumentRow, NewDocument, NewPassage, PassageRow, SourceRow
 from .store.store import Store
 from .types import Document, Json, Passage, SegmentRow, Skipped
 from .vectors import Segment
@@ -25,6 +25,10 @@ PASSAGES = 2_000
 DOCUMENTS = 5_000
 CHARACTERS = 16_000_000
 SECONDS = 30.0
+
+# So many documents are looked up, and cut, together; fewer where they are long.
+TOGETHER = 64
+MANY_CHARACTERS = 1_000_000
 
 # So many texts go to the encoder at once: enough for it to sort them by length.
 SLICE = 512
@@ -65,8 +69,8 @@ class EncoderLike(Protocol):
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors `[n, dimension]`."""
 
-    def token_spans(self, text: str) -> Sequence[tuple[int, int]] | NDArray[np.int64]:
-        """[start, end) of each token in code points."""
+    def token_spans(self, texts: Sequence[str]) -> Sequence[Spans]:
+        """[start, end) of each token of each text, in code points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,14 @@ class _Plan:
     dropped: list[int]
 
 
+class _Cut(NamedTuple):
+    """A passage, and what the encoder is given for it."""
+
+    passage: Passage
+    text: str
+    hash: str
+
+
 class _Slice(threading.Thread):
     """Texts, by hash, on their way through the encoder, while the next are read and split."""
 
@@ -198,6 +210,7 @@ class Batch:
         self._next_source = sources.next_id(store)
         self._opened: dict[int, Segment] = {}
         self._slice: _Slice | None = None
+        self._held: dict[str, tuple[int, int]] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -239,36 +252,87 @@ class Batch:
         The document must be `documents.storable`. `given` are vectors that need not be encoded, by
         `text_hash`.
         """
-        if document.id in self._plans:
+        return self._put_together([document], source, mtime, given)[0]
+
+    def put_all(
+        self, some: Iterable[Document], source: int | None, mtime: float | None
+    ) -> Iterator[Put]:
+        """As `put` of each in turn: some are looked up, and cut, together."""
+        waiting: dict[str, Document] = {}
+        characters = 0
+        for document in some:
+            if document.id in waiting or len(waiting) == TOGETHER or characters > MANY_CHARACTERS:
+                yield from self._put_together([*waiting.values()], source, mtime)
+                waiting, characters = {}, 0
+            waiting[document.id] = document
+            characters += len(document.text)
+        if waiting:
+            yield from self._put_together([*waiting.values()], source, mtime)
+
+    def _put_together(
+        self,
+        some: Sequence[Document],
+        source: int | None,
+        mtime: float | None,
+        given: Mapping[str, NDArray[np.float32]] = NONE,
+    ) -> list[Put]:
+        """As `put` of each, no two of which are of one id."""
+        rows = self._stored(some)
+        if any(document.id in self._plans for document in some) or any(
+            row.key in self._gone for row in rows.values()
+        ):
             self.flush()
-        row = documents.find(self.store, document.id)
-        if row and row.key in self._gone:
-            self.flush()
-            row = None
-        before = self.tally.reused
-        if row is None:
-            key = self._next_key
-            self._next_key += 1
-            count = self._plan(key, source, mtime, document, [], given)
-            self.tally.added += 1
-        else:
-            key = row.key
-            same = row.hash == documents.content_hash(documents.columns(document))
-            if same and row.source == source:
+            rows = self._stored(some)
+        same = {
+            document.id
+            for document in some
+            if (row := rows.get(document.id))
+            and row.source == source
+            and row.hash == documents.content_hash(documents.columns(document))
+        }
+        changed = [document for document in some if document.id not in same]
+        cuts = iter(self._cut(changed))
+        puts = []
+        for document in some:
+            row = rows.get(document.id)
+            if row and document.id in same:
                 self.tally.unchanged += 1
-                return Put(document.id, "unchanged", 0, 0, key)
-            old = passages.of_document(self.store, key)
-            count = self._plan(key, source, mtime, document, old, given)
-            self.tally.updated += 1
-        reused = self.tally.reused - before
-        self._flush_if_due()
-        result: Literal["created", "updated"] = "updated" if row else "created"
-        return Put(document.id, result, count - reused, reused, key)
+                puts.append(Put(document.id, "unchanged", 0, 0, row.key))
+                continue
+            before, key = self.tally.reused, row.key if row else self._next_key
+            old = passages.of_document(self.store, key) if row else []
+            count = self._plan(key, source, mtime, document, next(cuts), old, given)
+            reused = self.tally.reused - before
+            if row:
+                self.tally.updated += 1
+            else:
+                self.tally.added += 1
+                self._next_key += 1
+            result: Literal["created", "updated"] = "updated" if row else "created"
+            puts.append(Put(document.id, result, count - reused, reused, key))
+            self._flush_if_due()
+        return puts
+
+    def _stored(self, some: Sequence[Document]) -> dict[str, DocumentRow]:
+        return documents.find_all(self.store, [document.id for document in some])
+
+    def _cut(self, some: Sequence[Document]) -> list[list[_Cut]]:
+        """The passages of each document; vectors that there are for them are noted."""
+        every: list[list[_Cut]] = []
+        split = split_all(some, self._encoder.token_spans, self._encoder.room)
+        for document, found in zip(some, split, strict=True):
+            every.append([])
+            for passage in found:
+                text = encoded_text(document.title, passage.heading, passage.text)
+                every[-1].append(_Cut(passage, text, text_hash(text)))
+        self._look_up([cut.hash for cuts in every for cut in cuts])
+        return every
 
     def renew(self, key: int) -> None:
         """Split a stored document again, and put right what the database says of it."""
         document, source, mtime = documents.salvage_with_source(self.store, key)
-        self._plan(key, source, mtime, document, passages.of_document(self.store, key))
+        [cuts] = self._cut([document])
+        self._plan(key, source, mtime, document, cuts, passages.of_document(self.store, key))
         self.tally.updated += 1
         self._flush_if_due()
 
@@ -278,6 +342,7 @@ class Batch:
         source: int | None,
         mtime: float | None,
         document: Document,
+        cuts: Sequence[_Cut],
         old: list[PassageRow],
         given: Mapping[str, NDArray[np.float32]] = NONE,
     ) -> int:
@@ -286,10 +351,7 @@ class Batch:
         for row in reversed(old):
             by_hash.setdefault(row.hash, []).append(row)
         planned: list[tuple[Passage, str, PassageRow | None]] = []
-        encoder = self._encoder
-        for passage in split(document, encoder.token_spans, encoder.room):
-            text = encoded_text(document.title, passage.heading, passage.text)
-            hash = text_hash(text)
+        for passage, text, hash in cuts:
             kept = by_hash[hash].pop() if by_hash.get(hash) else None
             planned.append((passage, hash, kept))
             if kept is None or kept.segment is None:
@@ -305,15 +367,18 @@ class Batch:
         self._characters += len(document.text)
         return len(planned)
 
+    def _look_up(self, hashes: Sequence[str]) -> None:
+        """Note which of the texts have a vector in the index, before they are wanted."""
+        self._held = passages.with_vectors(self.store, hashes)
+
     def _want(self, hash: str, text: str) -> None:
         """See to it that there is a vector for this text when the batch is committed."""
         coming = self._slice.texts if self._slice else {}
         if any(hash in some for some in (self._vectors, self._texts, self._copies, coming)):
             self.tally.reused += 1
             return
-        held = passages.with_vector(self.store, hash)
-        if held:
-            self._copies[hash] = held
+        if hash in self._held:
+            self._copies[hash] = self._held[hash]
             self.tally.reused += 1
             return
         self._texts[hash] = text
@@ -357,6 +422,7 @@ class Batch:
         self.flush()
         while rows := passages.waiting(self.store, PASSAGES):
             key, document = 0, None
+            self._look_up([row.hash for _, row in rows])
             for row_key, row in rows:
                 if document is None or key != row_key:
                     key, document = row_key, documents.read(self.store, row_key)
@@ -413,6 +479,7 @@ class Batch:
                 documents.remove(store, key)
             for id in self._gone_sources:
                 sources.remove(store, id)
+        self._held |= {hash: (segment, id) for id, hash in fresh.items()}
         self._clear()
 
     def _write_plans(self, ids: list[list[int]], segment: int) -> None:

@@ -191,8 +191,9 @@ class Index:
         with self._writing():
             batch = Batch(self._store, self.encoder, tally)
             batch.encode_waiting()
-            for number, given in enumerate(documents):
-                told(batch.put(stored.storable(checked(given, number)), source=None, mtime=None))
+            given = (stored.storable(checked(one, number)) for number, one in enumerate(documents))
+            for put in batch.put_all(given, source=None, mtime=None):
+                told(put)
             batch.flush()
             merge_small(self._store)
             calibrate(self._store, self.encoder)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import regex
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from .types import Document, Passage
 
-TokenSpans = Callable[[str], Sequence[tuple[int, int]] | NDArray[np.int64]]
+Spans = Sequence[tuple[int, int]] | NDArray[np.int64]
+TokenSpans = Callable[[Sequence[str]], Sequence[Spans]]
 
 # Tokens of a passage at most. With more, a vector says too many things and an answer drowns in what
 # surrounds it; with fewer, it is torn apart. Measured by benchmarks/passages.py.
@@ -61,31 +63,57 @@ def split(
 ) -> list[Passage]:
     """The passages of `document`, in order, none with more than `goal` tokens.
 
-    `token_spans` gives the code point offsets [start, end) of a text's tokens, without special
-    ones. `room` is how many tokens the encoder takes: a passage leaves what its title and heading
-    need, but has at least half. Every character that is no white space is in exactly one passage,
-    and every passage starts and ends with such. None crosses a heading, but for short sections,
-    which stand together. A document with a title and no text has one empty passage, to be found by
-    its title.
+    `token_spans` gives the code point offsets [start, end) of the tokens of each of several texts,
+    without special ones. `room` is how many tokens the encoder takes: a passage leaves what its
+    title and heading need, but has at least half. Every character that is no white space is in
+    exactly one passage, and every passage starts and ends with such. None crosses a heading, but
+    for short sections, which stand together. A document with a title and no text has one empty
+    passage, to be found by its title.
     """
-    text = document.text
-    if not text.strip():
-        return [Passage(0, 0, "", document.line)] if document.title.strip() else []
-    starts = _token_starts(text, token_spans)
-    passages = []
-    line, counted = document.line, 0
-    for section in _grouped(_sections(document, starts), min(goal, room)):
+    return split_all([document], token_spans, room, goal)[0]
+
+
+def split_all(
+    documents: Sequence[Document], token_spans: TokenSpans, room: int, goal: int = GOAL
+) -> list[list[Passage]]:
+    """As `split` of each, whose texts go through the tokenizer together."""
+    every = _token_starts([document.text for document in documents], token_spans)
+    sections = [
+        _headed(document, starts, min(goal, room))
+        for document, starts in zip(documents, every, strict=True)
+    ]
+    above = list({headline: None for own in sections for _, _, headline in own})
+    sizes = {
+        above[block.place]: len(spans)
+        for some in _tokenised(above, token_spans)
+        for block, spans in some
+    }
+    found = []
+    for document, starts, own in zip(documents, every, sections, strict=True):
+        text, line, counted = document.text, document.line, 0
+        passages = [] if own or not document.title.strip() else [Passage(0, 0, "", line)]
+        for section, heading, headline in own:
+            left = max(room - sizes[headline], room // 2, 1) if headline else room
+            cutter = _Cutter(text, starts, token_spans, min(goal, left))
+            for start, end in cutter.spans(section.start, section.end):
+                if document.lined:
+                    line += text.count("\n", counted, start)
+                    counted = start
+                page = bisect_right(document.pages, start) or None
+                passages.append(Passage(start, end, text[start:end], line, page, heading))
+        found.append(passages)
+    return found
+
+
+def _headed(
+    document: Document, starts: "array[int]", limit: int
+) -> "list[tuple[_Section, str, str]]":
+    """The sections of a document, each with its heading, and with what the encoder has above it."""
+    found = []
+    for section in _grouped(_sections(document, starts), limit):
         heading = BETWEEN.join(section.path)
-        above = _headline(_parts(document.title, heading))
-        left = max(room - len(token_spans(above)), room // 2, 1) if above else room
-        cutter = _Cutter(text, starts, token_spans, min(goal, left))
-        for start, end in cutter.spans(section.start, section.end):
-            if document.lined:
-                line += text.count("\n", counted, start)
-                counted = start
-            page = bisect_right(document.pages, start) or None
-            passages.append(Passage(start, end, text[start:end], line, page, heading))
-    return passages
+        found.append((section, heading, _headline(_parts(document.title, heading))))
+    return found
 
 
 def encoded_text(title: str, heading: str, passage: str) -> str:
@@ -125,23 +153,66 @@ def _headline(parts: Sequence[str]) -> str:
     return BETWEEN.join(parts)[:HEADLINE] + "\n" if parts else ""
 
 
-def _token_starts(text: str, token_spans: TokenSpans) -> "array[int]":
+class _Block(NamedTuple):
+    """A part of one of several texts."""
+
+    place: int
+    begin: int
+    end: int
+
+
+def _tokenised(
+    texts: Sequence[str], token_spans: TokenSpans
+) -> Iterator[list[tuple[_Block, NDArray[np.int64]]]]:
+    """The blocks of texts with their tokens `[n, 2]`: those that are tokenised at once, together.
+
+    Each text has one block at least.
+    """
+    waiting: list[_Block] = []
+    size = 0
+    for place, text in enumerate(texts):
+        for begin, end in _blocks(text):
+            if waiting and size + end - begin > BLOCK_SIZE:
+                yield _with_tokens(waiting, texts, token_spans)
+                waiting, size = [], 0
+            waiting.append(_Block(place, begin, end))
+            size += end - begin
+    if waiting:
+        yield _with_tokens(waiting, texts, token_spans)
+
+
+def _with_tokens(
+    blocks: list[_Block], texts: Sequence[str], token_spans: TokenSpans
+) -> list[tuple[_Block, NDArray[np.int64]]]:
+    every = token_spans([texts[place][begin:end] for place, begin, end in blocks])
+    arrays = [np.asarray(spans, np.int64).reshape(-1, 2) for spans in every]
+    return list(zip(blocks, arrays, strict=True))
+
+
+def _token_starts(texts: Sequence[str], token_spans: TokenSpans) -> "list[array[int]]":
     """The offset of each token; what has none, or one for a long word, counts as if it had."""
-    starts = array("q")
-    begin = 0
-    while begin < len(text):
-        end = _block_end(text, begin)
-        spans = np.asarray(token_spans(text[begin:end]), np.int64).reshape(-1, 2) + begin
-        before = np.concatenate([[begin], spans[:, 1]])
-        counted = int(before[-1])
-        gaps, sizes = spans[:, 0] - before[:-1], spans[:, 1] - spans[:, 0]
-        if gaps.max(initial=0) <= LONGEST_TOKEN and sizes.max(initial=0) <= LONGEST_TOKEN:
-            starts.frombytes(spans[:, 0].tobytes())
-        else:
-            starts.extend(_with_usual_tokens(text, spans.tolist(), begin))
-        starts.extend(_usual_tokens(text, counted, end))
-        begin = end
-    return starts
+    found = [array("q") for _ in texts]
+    for some in _tokenised(texts, token_spans):
+        starts, ends = np.concatenate([spans for _, spans in some]).T
+        sizes = np.array([len(spans) for _, spans in some])
+        stops = np.cumsum(sizes)
+        # Where the token before ends, or the block begins.
+        before = np.concatenate([[0], ends[:-1]])
+        before[(stops - sizes)[sizes > 0]] = 0
+        strange = (starts - before > LONGEST_TOKEN) | (ends - starts > LONGEST_TOKEN)
+        strange_in = np.searchsorted(stops, np.flatnonzero(strange), "right")
+        usual = set(range(len(some))).difference(strange_in.tolist())
+        absolute = starts + np.repeat([block.begin for block, _ in some], sizes)
+        for number, (block, spans) in enumerate(some):
+            text, own, counted = texts[block.place], found[block.place], block.begin
+            if len(spans):
+                counted += int(spans[-1, 1])
+            if number in usual:
+                own.frombytes(absolute[stops[number] - len(spans) : stops[number]].tobytes())
+            else:
+                own.extend(_with_usual_tokens(text, (spans + block.begin).tolist(), block.begin))
+            own.extend(_usual_tokens(text, counted, block.end))
+    return found
 
 
 def _with_usual_tokens(text: str, spans: Sequence[Sequence[int]], counted: int) -> Iterator[int]:
@@ -161,10 +232,17 @@ def _usual_tokens(text: str, start: int, end: int) -> range:
     return range(start, end if text[start:end].strip() else start, USUAL_TOKEN)
 
 
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while len(text) - begin > BLOCK_SIZE:
+        end = _block_end(text, begin)
+        yield begin, end
+        begin = end
+    yield begin, len(text)
+
+
 def _block_end(text: str, begin: int) -> int:
     end = begin + BLOCK_SIZE
-    if end >= len(text):
-        return len(text)
     for gap in ("\n", " "):
         if (at := text.rfind(gap, begin + 1, end)) > 0:
             return at
@@ -294,7 +372,7 @@ class _Cutter:
     def _fitting(self, start: int, stop: int, least: int) -> int:
         """The end, at most `stop` and at least `least`, up to which the text fits the limit."""
         while stop > least:
-            spans = self.token_spans(self.text[start:stop])
+            spans = self.token_spans([self.text[start:stop]])[0]
             if len(spans) <= self.limit:
                 break
             place = max(start + int(spans[self.limit][0]), least)

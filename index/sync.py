@@ -153,22 +153,26 @@ class _Run:
 
     def _take_documents(self, found: Found, row: SourceRow) -> None:
         stored = documents.keys_of(self.store, row.id)
-        seen: set[int] = set()
-        whole = True
-        for item in _read_whole(found):
-            if isinstance(item, Skipped):
-                self.tally.skipped.append(item)
-                whole = False
-                continue
-            document = documents.storable(item)
-            if not seen:
-                # Its documents refer to the row; until all are in, it says "read it again".
-                self.batch.put_source(replace(row, mtime_ns=None, hash=None))
-            seen.add(self.batch.put(document, row.id, found.mtime_ns / 1e9).key)
-        if self._prune and whole:
+        skipped = len(self.tally.skipped)
+        puts = self.batch.put_all(self._documents(found, row), row.id, found.mtime_ns / 1e9)
+        seen = {put.key for put in puts}
+        if self._prune and len(self.tally.skipped) == skipped:
             for key in stored:
                 if key not in seen:
                     self.batch.remove(key)
+
+    def _documents(self, found: Found, row: SourceRow) -> Iterator[Document]:
+        """The documents of a file; what of it is none is noted."""
+        referred = False
+        for item in _read_whole(found):
+            if isinstance(item, Skipped):
+                self.tally.skipped.append(item)
+                continue
+            if not referred:
+                # Its documents refer to the row; until all are in, it says "read it again".
+                self.batch.put_source(replace(row, mtime_ns=None, hash=None))
+                referred = True
+            yield documents.storable(item)
 
     def _remove_vanished(self, root: str, home: str, kept: list[str]) -> None:
         self.batch.flush()

@@ -41,9 +41,10 @@ class WordsEncoder:
                 sums[row] += _direction(f"{self._seed}{word}", self.dimension)
         return (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
 
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
+    def token_spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """A word or a mark is a token."""
-        return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+        found = (re.finditer(r"\w+|[^\w\s]", text) for text in texts)
+        return [[match.span() for match in matches] for matches in found]
 
 
 @cache  # words recur, and a generator of random numbers takes its time

@@ -146,12 +146,12 @@ class Encoder:
                 self._small = NativeBert(config, file, ready=True)
         self.encode_queries(["a"])
 
-    def token_spans(self, text: str) -> NDArray[np.int64]:
-        """[start, end) of each token of a text, [n, 2], in code points; none special, all of them.
+    def token_spans(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """[start, end) of each token of each text, [n, 2], in code points; none special, all.
 
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
-        return self._tokenizer.spans(text)
+        return self._tokenizer.spans(texts)
 
     def word_vectors(self, texts: Sequence[str]) -> Words | None:
         """The tokens of texts, by the vectors that the transformer begins with.

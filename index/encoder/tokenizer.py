@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,17 +115,21 @@ class Tokenizer:
         """Tokens of a text, without special tokens and without a limit."""
         return len(self._backend.encode(_clean(text), add_special_tokens=False))
 
-    def spans(self, text: str) -> Numbers:
-        """[start, end) of each token of a text, [n, 2], in code points, none of them special.
+    def spans(self, texts: Sequence[str]) -> list[Numbers]:
+        """[start, end) of each token of each text, [n, 2], in code points, none of them special.
 
         Starts and ends never decrease; a token that stands for no text of its own is empty.
         """
         # One code point for one, so that the offsets hold for the text as given.
-        pieces = self.pieces([text])
-        spans = np.empty((len(pieces.ids), 2), np.int64)
-        starts = np.maximum.accumulate(pieces.starts, out=spans[:, 0])
-        np.maximum(np.maximum.accumulate(pieces.ends), starts, out=spans[:, 1])
-        return spans
+        pieces = self.pieces(texts)
+        lengths = np.array([len(text) for text in texts], np.int64)
+        # As if the texts stood one behind the other: then none decreases from one to the next.
+        first = np.repeat(np.cumsum(lengths) - lengths, pieces.sizes)
+        starts = np.maximum.accumulate(pieces.starts + first) - first
+        ends = np.maximum(np.maximum.accumulate(pieces.ends + first) - first, starts)
+        spans = np.stack([starts, ends], axis=1)
+        stops = [0, *np.cumsum(pieces.sizes).tolist()]
+        return [spans[start:stop] for start, stop in pairwise(stops)]
 
     def pieces(self, texts: Sequence[str]) -> Pieces:
         """The tokens of each text, without special tokens or a limit."""

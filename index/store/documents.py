@@ -72,10 +72,16 @@ def content_hash(stored: tuple[str, str, str, str, str]) -> str:
 
 def find(store: Store, id: str) -> DocumentRow | None:
     """The row of a document, None where there is none."""
-    row = store.database.execute(
-        "SELECT key, source, hash FROM documents WHERE id = ?", (_text(id),)
-    ).fetchone()
-    return DocumentRow(*row) if row else None
+    return find_all(store, [_text(id)]).get(_text(id))
+
+
+def find_all(store: Store, ids: Sequence[str]) -> dict[str, DocumentRow]:
+    """The rows of those of these documents that are there, by id."""
+    asked = ", ".join("?" * len(ids))
+    rows = store.database.execute(
+        f"SELECT id, key, source, hash FROM documents WHERE id IN ({asked})", list(ids)
+    )
+    return {id: DocumentRow(*row) for id, *row in rows}
 
 
 def read(store: Store, key: int) -> Document:

@@ -1,5 +1,6 @@
 """The table `passages`: spans of documents, and which segment holds the vector of each."""
 
+import json
 from collections.abc import Sequence
 
 from ..types import Passage
@@ -25,12 +26,14 @@ def waiting(store: Store, limit: int) -> list[tuple[int, PassageRow]]:
     return [(row[0], PassageRow(*row[1:])) for row in rows]
 
 
-def with_vector(store: Store, hash: str) -> tuple[int, int] | None:
-    """(segment, passage id) of any passage of this hash that has a vector."""
-    row = store.database.execute(
-        "SELECT segment, id FROM passages WHERE hash = ? AND segment IS NOT NULL LIMIT 1", (hash,)
-    ).fetchone()
-    return (row[0], row[1]) if row else None
+def with_vectors(store: Store, hashes: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """(segment, passage id) of any passage of each of these hashes that has a vector."""
+    rows = store.database.execute(
+        "SELECT p.hash, p.segment, p.id FROM json_each(?) JOIN passages p ON p.id = "
+        "(SELECT id FROM passages WHERE hash = value AND segment IS NOT NULL LIMIT 1)",
+        (json.dumps(hashes),),
+    )
+    return {hash: (segment, id) for hash, segment, id in rows}
 
 
 def next_id(store: Store) -> int:

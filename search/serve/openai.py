@@ -167,7 +167,7 @@ def _encoded(encoder: BatchingEncoder, texts: Sequence[str], asked: EmbeddingsRe
         vectors = encoder.alone.encode_passages(texts)
     if asked.dimensions is not None:
         vectors = unit_length(vectors[:, : asked.dimensions])
-    tokens = sum(len(encoder.alone.token_spans(text)) for text in texts)
+    tokens = sum(map(len, encoder.alone.token_spans(texts)))
     return _base64(vectors) if asked.encoding_format == "base64" else _numbers(vectors), tokens
 
 

@@ -2,6 +2,7 @@
 """A document -> its passages: every character in one, none too long, cut where a reader would."""
 
 import unicodedata
+from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 
@@ -35,14 +36,22 @@ def wordpiece() -> Tokenizer:
 TOKENIZER = wordpiece()
 
 
-def token_spans(text: str) -> list[tuple[int, int]]:
+def token_spans(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
     """As an encoder gives them."""
-    spans: list[tuple[int, int]] = TOKENIZER.encode(text, add_special_tokens=False).offsets
-    return spans
+    return [one.offsets for one in TOKENIZER.encode_batch(texts, add_special_tokens=False)]
 
 
-def words(text: str) -> list[tuple[int, int]]:
+def count(text: str) -> int:
+    """The tokens of a text."""
+    return len(token_spans([text])[0])
+
+
+def words(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
     """One token a word, so that lengths can be counted by eye."""
+    return list(map(_words, texts))
+
+
+def _words(text: str) -> list[tuple[int, int]]:
     spans, end = [], 0
     for word in text.split():
         start = text.index(word, end)
@@ -59,7 +68,7 @@ def check(document: Document, passages: list[Passage], limit: int) -> None:
         assert document.text[passage.start : passage.end] == passage.text
         assert passage.text == passage.text.strip() != ""
         # One character may have more tokens than the limit; it cannot be cut.
-        assert len(token_spans(passage.text)) <= limit or len(passage.text) == 1
+        assert count(passage.text) <= limit or len(passage.text) == 1
         assert passage.line == document.line + text.count("\n", 0, passage.start)
         covered[passage.start : passage.end] = [True] * len(passage.text)
     assert all(done or text[at].isspace() for at, done in enumerate(covered))
@@ -144,7 +153,7 @@ def test_sentences_stay_whole() -> None:
 def test_sentences_of_every_script(sentences: list[str]) -> None:
     """Cut after their own marks, with or without a space."""
     text = "".join(sentences * 2)
-    longest = max(len(token_spans(sentence)) for sentence in sentences)
+    longest = max(count(sentence) for sentence in sentences)
     document = Document("d", "", text)
     found = split(document, token_spans, longest)
     check(document, found, longest)
@@ -171,10 +180,10 @@ def test_title_and_headings_take_room() -> None:
     """A passage has what the encoder takes less what stands above it, yet at least half."""
     text = "# B C\n\n" + "d " * 100
     document = Document("d", "A", text, headings=(Heading(0, 1, "B C"),))  # A > B C: four words
-    longest = {room: max(len(words(p.text)) for p in split(document, words, room)) for room in
+    longest = {room: max(len(p.text.split()) for p in split(document, words, room)) for room in
                (6, 20, 30, 100)}  # fmt: skip
     assert longest == {6: 3, 20: 15, 30: 26, 100: 52}
-    assert max(len(words(p.text)) for p in split(document, words, 100, goal=10)) == 10
+    assert max(len(p.text.split()) for p in split(document, words, 100, goal=10)) == 10
 
 
 def test_a_passage_keeps_to_its_section() -> None:
@@ -234,10 +243,10 @@ def test_the_work_grows_with_the_text_and_no_faster() -> None:
     """Each character is tokenised at most once where words are kept whole, whatever its length."""
     counted = 0
 
-    def counting(text: str) -> list[tuple[int, int]]:
+    def counting(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         nonlocal counted
-        counted += len(text)
-        return words(text)
+        counted += sum(map(len, texts))
+        return words(texts)
 
     text = "All of this is on one line. " * 20_000
     found = split(Document("d", "", text), counting, 250, 200)

@@ -151,7 +151,7 @@ def test_a_query_imports_neither_torch_nor_transformers(new_model: NewModel) -> 
         "choice.kernels = lambda: None; "
         "encoder = Encoder.load(sys.argv[1]); "
         "vector = encoder.encode_queries(['how do i reset the router', '']); "
-        "encoder.fingerprint, encoder.token_spans('a b'); "
+        "encoder.fingerprint, encoder.token_spans(['a b']); "
         "heavy = {'torch', 'transformers', 'scipy', 'faiss', 'huggingface_hub'}; "
         "print(vector.shape, encoder.declaration['queries'], sorted(heavy & set(sys.modules)))"
     )
