@@ -183,23 +183,18 @@ def _terms_at(text: str, run: str, start: int) -> Iterator[Term]:
         yield Term(term, start + low, start + high)
 
 
-def terms(text: str) -> str:
-    """The terms of `words`, parted by spaces: in a fifth of the time for most alphabets.
+def terms(text: str) -> tuple[str, str]:
+    """The terms of `words` and those of `compounds`, parted by spaces: soon where words recur.
 
     >>> terms("Getting the café's Wi-Fi")
-    'get the cafe wi fi'
+    ('get the cafe wi fi', 'wifi')
     """
-    spaced = _spaced(text)
-    if spaced is None:
-        return " ".join(term.text for term in words(text))
-    if any(apostrophe in text for apostrophe in _APOSTROPHES):
-        text = spaced.clipped.sub(" ", text)
-    return " ".join(filter(None, map(_joined_terms, spaced.word.findall(text))))
-
-
-def whole_terms(text: str) -> str:
-    """The terms of `compounds`, parted by spaces."""
-    return " ".join(chain.from_iterable(map(_compound, _joined_in(text))))
+    # White space ends every term, so that what stands between is looked up as it is.
+    between = text.split()
+    if not between:
+        return "", ""
+    running, whole = zip(*map(_terms_between, between), strict=True)
+    return " ".join(filter(None, running)), " ".join(filter(None, whole))
 
 
 def asked(text: str) -> list[str]:
@@ -363,8 +358,15 @@ def _terms_of(run: str) -> tuple[str, ...]:
 
 
 @_remembered
-def _joined_terms(run: str) -> str:
-    return " ".join(_terms_of(run))
+def _terms_between(text: str) -> tuple[str, str]:
+    """As `terms`, of a text without white space."""
+    whole = " ".join(chain.from_iterable(map(_compound, _joined_in(text))))
+    spaced = _spaced(text)
+    if spaced is None:
+        return " ".join(term.text for term in words(text)), whole
+    if any(apostrophe in text for apostrophe in _APOSTROPHES):
+        text = spaced.clipped.sub(" ", text)
+    return " ".join(chain.from_iterable(map(_terms_of, spaced.word.findall(text)))), whole
 
 
 _character = _remembered(fold)

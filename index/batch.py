@@ -20,9 +20,10 @@ from .types import Document, Json, Passage, SegmentRow, Skipped
 from .vectors import Segment
 
 # A commit is due after so many passages, or documents, or characters, or seconds: what an
-# interrupted run does again at most, and what it holds in memory.
-PASSAGES = 2_000
-DOCUMENTS = 5_000
+# interrupted run does again at most, and what it holds in memory. An encoder on a CPU comes to the
+# seconds first; where passages come faster, few large commits take less time than many small ones.
+PASSAGES = 8_192
+DOCUMENTS = 8_192
 CHARACTERS = 16_000_000
 SECONDS = 30.0
 

@@ -86,9 +86,8 @@ def _terms(row: Columns) -> tuple[set[str], set[str]]:
 
 def columns(title: str, heading: str, text: str) -> Columns:
     """The terms of each, parted by spaces, and those of what all three have whole."""
-    parts = (title, heading, text)
-    title, heading, text = map(analysis.terms, parts)
-    return title, heading, text, " ".join(filter(None, map(analysis.whole_terms, parts)))
+    parts, whole = zip(*map(analysis.terms, (title, heading, text)), strict=True)
+    return *parts, " ".join(filter(None, whole))
 
 
 def write(store: Store, texts: Sequence[tuple[int, str, str, str]]) -> None:

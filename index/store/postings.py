@@ -40,15 +40,15 @@ TABLES = (
 
 INSERT = "INSERT INTO postings VALUES (?, ?, ?, ?, ?)"
 
-# Eight of one order of magnitude (in powers of eight) become one, as segments do, up to the last
-# bound: what a merge writes must fit into the cache of a transaction. `compact` makes larger ones.
+# Eight of one order of magnitude (in powers of eight) become one, as segments do, as long as it is
+# none of more than LARGEST: what a merge writes must fit into the cache of a transaction.
 FANOUT = 8
-BOUNDS = (8, 64, 512, 4096)  # passages
 LARGEST = 65_536  # passages, of which each can be said in two bytes
 SHORT = 1 << 16
+BOUNDS = (8, 64, 512, 4096, LARGEST // FANOUT + 1)  # passages
 # Where one of so many of a block's passages is gone, it is written again: each query reads what is.
 AWAY = 8
-HELD = 2_048  # rows that are held in memory until a block of them is written
+HELD = 8_192  # rows that are held in memory until a block of them is written
 CHUNK = 1 << 19  # bytes of ids that a merge holds
 
 
