@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from math import log
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import analysis
 from . import postings
-from .inversion import Columns
+from .inversion import Columns, Flat
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -51,6 +53,16 @@ class TermCounts:
         written, every = _terms(row)
         self.written.update(written)
         self.doc.update(every)
+
+    def add_all(self, flat: Flat) -> None:
+        """The rows of these postings came."""
+        size = len(flat.terms)
+        doc = np.bincount(flat.numbers, minlength=size).tolist()
+        written = np.bincount(flat.numbers[flat.written > 0], minlength=size).tolist()
+        for term, passages, of_these in zip(flat.terms, doc, written, strict=True):
+            if passages:
+                self.doc[term] += passages
+                self.written[term] += of_these
 
     def take(self, row: Columns) -> None:
         """A row went."""
@@ -95,8 +107,6 @@ def write(store: Store, texts: Sequence[tuple[int, str, str, str]]) -> None:
     for start in range(0, len(texts), TOGETHER):
         rows = [(id, columns(*parts)) for id, *parts in texts[start : start + TOGETHER]]
         store.database.conn.executemany(INSERT, [(id, *row) for id, row in rows])
-        for _, row in rows:
-            store.terms.add(row)
         for id, row in rows:
             store.postings.add(store.database, id, row)
 
@@ -112,7 +122,7 @@ def rewrite(store: Store, id: int, title: str, heading: str, text: str) -> None:
 
 def remove(store: Store, id: int) -> None:
     """Remove the row of a passage, inside a transaction."""
-    store.postings.take(store.database, id)
+    counted = not store.postings.take(store.database, id)
     # As bytes: a flipped bit may have left what is no UTF-8, and the passage must go all the same.
     stored = store.database.execute(
         "SELECT CAST(title AS BLOB), CAST(heading AS BLOB), CAST(text AS BLOB), "
@@ -122,7 +132,8 @@ def remove(store: Store, id: int) -> None:
     if stored is None:
         return
     title, heading, text, whole = ((column or b"").decode(errors="replace") for column in stored)
-    store.terms.take((title, heading, text, whole))
+    if counted:
+        store.terms.take((title, heading, text, whole))
     store.database.execute("DELETE FROM passages_fts WHERE rowid = ?", (id,))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -76,12 +75,11 @@ class Rows:
     def __init__(self) -> None:
         """None yet."""
         self._vocabulary = _Vocabulary()
-        self._numbers, self._counts = array("I"), array("I")
-        self._sizes, self._lengths = array("I"), array("I")
+        # The terms of title, heading and text, and those of `whole`, of one row after the other.
+        self._terms, self._whole = array("I"), array("I")
+        self._ends: list[tuple[int, int]] = []
         self._ids: list[int] = []
         self._place_of: dict[int, int] = {}
-        # (place of the passage, number of the term): how often it is there in `whole`
-        self._whole: dict[tuple[int, int], int] = {}
 
     def __len__(self) -> int:
         """How many there are, with those that went again."""
@@ -89,49 +87,46 @@ class Rows:
 
     def add(self, id: int, row: Columns) -> None:
         """The row of a passage."""
-        title, heading, text, joined = row
-        terms, whole = f"{title} {heading} {text}".split(), joined.split()
-        counts = Counter(terms)
-        if whole:
-            counts.update(whole)
+        title, heading, text, whole = row
         number_of = self._vocabulary.__getitem__
-        self._numbers.extend(map(number_of, counts))
-        self._counts.extend(counts.values())
-        place = self._place_of[id] = len(self._ids)
-        for term, often in Counter(whole).items():
-            self._whole[place, number_of(term)] = often
+        self._terms.extend(map(number_of, f"{title} {heading} {text}".split()))
+        if whole:
+            self._whole.extend(map(number_of, whole.split()))
+        self._ends.append((len(self._terms), len(self._whole)))
+        self._place_of[id] = len(self._ids)
         self._ids.append(id)
-        self._sizes.append(len(counts))
-        self._lengths.append(len(terms) + len(whole))
 
-    def drop(self, id: int) -> None:
-        """Leave out the row of a passage, if it is here."""
+    def drop(self, id: int) -> bool:
+        """Leave out the row of a passage -> whether it is here."""
         place = self._place_of.pop(id, None)
         if place is not None:
             self._ids[place] = -1
+        return place is not None
 
     def flat(self) -> Flat:
-        """Their postings, in no order."""
-        sizes, numbers, counts, lengths = (
-            np.array(values, np.int64)
-            for values in (self._sizes, self._numbers, self._counts, self._lengths)
-        )
+        """Their postings, by passage as they came."""
+        width = len(self._vocabulary)
+        sizes = np.diff(np.array([(0, 0), *self._ends], np.int64), axis=0)
         passages = np.array(self._ids, np.int64)
-        written = counts.copy()
-        if self._whole:
-            places = np.repeat(np.arange(len(sizes)), sizes)
-            keys = places * len(self._vocabulary) + numbers
-            order = np.argsort(keys)
-            sought = [place * len(self._vocabulary) + number for place, number in self._whole]
-            found = order[np.searchsorted(keys, sought, sorter=order)]
-            written[found] -= np.array(list(self._whole.values()), np.int64)
+        parts = [
+            np.unique(
+                np.repeat(np.arange(len(passages)) * width, size) + np.array(numbers, np.int64),
+                return_counts=True,
+            )
+            for size, numbers in zip(sizes.T, (self._terms, self._whole), strict=True)
+        ]
+        keys = np.union1d(*(own for own, _ in parts))
+        written, whole = (np.zeros(len(keys), np.int64) for _ in parts)
+        for counted, (own, counts) in zip((written, whole), parts, strict=True):
+            counted[np.searchsorted(keys, own)] = counts
+        places, numbers = np.divmod(keys, max(width, 1))
         flat = Flat(
             list(self._vocabulary),
             numbers,
-            np.repeat(passages, sizes),
-            counts,
+            passages[places],
+            written + whole,
             written,
             passages,
-            lengths,
+            sizes.sum(axis=1),
         )
         return flat.of(passages >= 0)

@@ -12,7 +12,7 @@ import heapq
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -139,9 +139,10 @@ def _gone(connection: sqlite3.Connection) -> dict[int, Numbers]:
 class Changes:
     """What rows of `passages_fts` that come and go change in the postings."""
 
-    def __init__(self) -> None:
-        """Nothing has changed."""
+    def __init__(self, written: Callable[[Flat], None] = lambda flat: None) -> None:
+        """Nothing has changed. `written` is told of all rows that came, as they are written."""
         self._rows = Rows()
+        self._written = written
 
     def add(self, database: Database, id: int, row: Columns) -> None:
         """A row came."""
@@ -149,19 +150,21 @@ class Changes:
         if len(self._rows) >= HELD:
             self.write(database)
 
-    def take(self, database: Database, id: int) -> None:
-        """A row went."""
-        self._rows.drop(id)
+    def take(self, database: Database, id: int) -> bool:
+        """A row went -> whether it had come, and was not written."""
         database.execute(
             "INSERT OR IGNORE INTO postings_gone "
             "SELECT id, ? FROM postings_blocks WHERE ? BETWEEN first AND last",
             (id, id),
         )
+        return self._rows.drop(id)
 
     def write(self, database: Database) -> None:
         """Bring the tables up to date, inside a transaction, and start anew."""
         if len(self._rows):
-            _write(database, self._rows.flat())
+            flat = self._rows.flat()
+            _write(database, flat)
+            self._written(flat)
             self.clear()
         while group := _due(_sizes(database)):
             _merge(database, group)

@@ -30,7 +30,7 @@ class Store:
         self.index = index
         self.database = database
         self.terms = TermCounts()
-        self.postings = postings.Changes()
+        self.postings = postings.Changes(self.terms.add_all)
         self._lock = lock
 
     @classmethod
@@ -126,9 +126,9 @@ class Store:
             self.postings.clear()
             try:
                 yield database
-                self.terms.write(database)
                 with reading_postings(self.index):
                     self.postings.write(database)
+                self.terms.write(database)
                 if begins_generation:
                     database.execute(
                         "UPDATE settings SET value = CAST(value AS INTEGER) + 1 "

@@ -159,3 +159,20 @@ def make(tmp_path: Path, encoder: Any) -> Callable[[list[str]], Path]:
         return tmp_path / "made"
 
     return made
+
+
+def test_a_row_that_goes_in_the_commit_it_came_in_is_not_counted(
+    tmp_path: Path, encoder: Any
+) -> None:
+    """And one that came before is counted no more."""
+    with Index.open(tmp_path, encoder=encoder) as index:
+        index.add([{"id": "a", "text": "rain and rain"}])
+        store = index._store
+        [(id,)] = store.database.execute("SELECT id FROM passages").fetchall()
+        with store.transaction():
+            fulltext.write(store, [(id + 1, "Snow", "", "wi-fi rain")])
+            fulltext.remove(store, id + 1)
+            fulltext.rewrite(store, id, "", "", "rain and snow")
+            fulltext.rewrite(store, id, "", "", "rain or snow")
+    assert as_counted(tmp_path) == as_fts5_counts(tmp_path)
+    assert as_counted(tmp_path).keys() == {"rain", "or", "snow"}
