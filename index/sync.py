@@ -152,14 +152,14 @@ class _Run:
         self._kept.clear()
 
     def _take_documents(self, found: Found, row: SourceRow) -> None:
-        stored = documents.keys_of(self.store, row.id)
+        vanished = dict.fromkeys(documents.keys_of(self.store, row.id))
         skipped = len(self.tally.skipped)
-        puts = self.batch.put_all(self._documents(found, row), row.id, found.mtime_ns / 1e9)
-        seen = {put.key for put in puts}
+        some = self._documents(found, row)
+        for put in self.batch.put_all(some, row.id, found.mtime_ns / 1e9):
+            vanished.pop(put.key, None)
         if self._prune and len(self.tally.skipped) == skipped:
-            for key in stored:
-                if key not in seen:
-                    self.batch.remove(key)
+            for key in vanished:
+                self.batch.remove(key)
 
     def _documents(self, found: Found, row: SourceRow) -> Iterator[Document]:
         """The documents of a file; what of it is none is noted."""
