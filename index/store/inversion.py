@@ -108,23 +108,21 @@ class Rows:
         width = len(self._vocabulary)
         sizes = np.diff(np.array([(0, 0), *self._ends], np.int64), axis=0)
         passages = np.array(self._ids, np.int64)
-        parts = [
-            np.unique(
-                np.repeat(np.arange(len(passages)) * width, size) + np.array(numbers, np.int64),
-                return_counts=True,
-            )
+        places = np.arange(len(passages)) * width
+        running, whole = (
+            np.repeat(places, size) + np.array(numbers, np.int64)
             for size, numbers in zip(sizes.T, (self._terms, self._whole), strict=True)
-        ]
-        keys = np.union1d(*(own for own, _ in parts))
-        written, whole = (np.zeros(len(keys), np.int64) for _ in parts)
-        for counted, (own, counts) in zip((written, whole), parts, strict=True):
-            counted[np.searchsorted(keys, own)] = counts
+        )
+        keys, counts = np.unique(np.concatenate([running, whole]), return_counts=True)
+        own, often = np.unique(whole, return_counts=True)
+        written = counts.copy()
+        written[np.searchsorted(keys, own)] -= often
         places, numbers = np.divmod(keys, max(width, 1))
         flat = Flat(
             list(self._vocabulary),
             numbers,
             passages[places],
-            written + whole,
+            counts,
             written,
             passages,
             sizes.sum(axis=1),

@@ -54,6 +54,7 @@ def test_memory_grows_by_ids_and_not_by_texts(
     monkeypatch.setattr(merge, "FANOUT", 1_000)
     monkeypatch.setattr(postings, "BOUNDS", ())
     monkeypatch.setattr(batch, "PASSAGES", 50)
+    monkeypatch.setattr(batch, "TOGETHER", 10)
     monkeypatch.setattr(batch, "SLICE", 25)
     monkeypatch.setattr(sync, "HELD_CHARACTERS", 25 * LENGTH)
     peak(tmp_path / "warm", encoder, 40)  # caches of words, and modules
