@@ -58,20 +58,22 @@ static int32_t int8_plain(const uint8_t *left, const int8_t *right, int64_t n) {
 }
 
 static float widened(uint16_t half) {
+#ifdef __aarch64__
+    __fp16 number;
+    memcpy(&number, &half, sizeof number);
+    return number;
+#else
     uint32_t exponent = half >> 10 & 31, rest = half & 1023;
     float size = exponent ? ldexpf((float)(rest | 1024), (int)exponent - 25)
                           : ldexpf((float)rest, -24);
     return half >> 15 ? -size : size;
+#endif
 }
 
 static float float16_plain(const uint16_t *left, const float *right, int64_t n) {
     float sum = 0;
     for (int64_t i = 0; i < n; i++)
-#ifdef __aarch64__
-        sum += (float)((const __fp16 *)left)[i] * right[i];
-#else
         sum += widened(left[i]) * right[i];
-#endif
     return sum;
 }
 
