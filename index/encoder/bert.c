@@ -1,23 +1,29 @@
-/* The forward pass of BERT (Devlin et al., 2019) on x86, of texts of any lengths, without padding.
+/* The forward pass of BERT (Devlin et al., 2019), of texts of any lengths, without padding.
 
-   Compiled twice, for AVX2 and for AVX-512; tiles (AMX) are used where the CPU has them. A call
-   runs in the thread that makes it. Rows of numbers are as wide as the next multiple of 16, and
-   zero from the model's own width on: `size` stands for the former in what follows.
+   Compiled for AVX2, for AVX-512 and for 64-bit Arm (NEON); tiles (AMX) and Arm's dot product are
+   used where the CPU has them. A call runs in the thread that makes it. Rows of numbers are as wide
+   as the next multiple of 16, and zero from the model's own width on: `size` stands for the former
+   in what follows.
 
    Products of matrices are in one of three precisions. Their right side lies in panels of 16
    columns, in which the numbers that one instruction multiplies lie beside each other: one row of
    float32, two of bfloat16, four of int8, then those of the next column. In int8 a token's row has
-   a scale of its own and is shifted to 1..255, for the CPU multiplies unsigned by signed numbers;
+   a scale of its own. On x86, which multiplies unsigned by signed numbers, it is shifted to 1..255;
    what that adds, 128 times the sum of a column of weights, is taken off afterwards. */
 
 #ifdef _WIN32
 #error "not tried on Windows, whose stack is not aligned for vectors"
 #endif
+#ifdef __aarch64__
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -62,7 +68,7 @@ struct model {
     struct tensor words, places, types; /* `types` may have no numbers */
     struct norm norm;
     int64_t depth, size, heads, inner;
-    int64_t precision, activation, vnni, bfloat16, tiles; /* the last three: whether to use them */
+    int64_t precision, activation, dot, bfloat16, tiles; /* the last three: whether to use them */
     double epsilon;
 };
 
@@ -87,6 +93,7 @@ typedef __m512i wholes;
 #define sum_of _mm512_reduce_add_ps
 #define largest_of _mm512_reduce_max_ps
 #define dot_int8 _mm512_dpbusd_epi32
+#define WITH_DOT
 INLINE floats half(const uint16_t *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
 }
@@ -103,7 +110,7 @@ INLINE floats scaled(floats x, floats n) { return _mm512_scalef_ps(x, n); }
 INLINE void store_bytes(uint8_t *p, wholes x) {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x));
 }
-#else
+#elif defined(__AVX2__)
 enum { LANES = 8, ROWS = 4 };
 typedef __m256 floats;
 typedef __m256i wholes;
@@ -120,6 +127,8 @@ typedef __m256i wholes;
 #define to_floats _mm256_cvtepi32_ps
 #define to_wholes _mm256_cvtps_epi32
 #define dot_int8 _mm256_dpbusd_avx_epi32
+#define WITH_DOT __attribute__((target("avxvnni")))
+#define PAIRS
 /* For CPUs without VNNI: two products of a byte each are added in 16 bits, where those of 255 and
    63 just fit. */
 INLINE wholes dot_pairs(wholes sum, wholes left, wholes right) {
@@ -155,8 +164,59 @@ INLINE void store_bytes(uint8_t *p, wholes x) {
     __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
 }
+#else
+enum { LANES = 4, ROWS = 8 };
+typedef float32x4_t floats;
+typedef int32x4_t wholes;
+#define load vld1q_f32
+#define store vst1q_f32
+#define set vdupq_n_f32
+#define fma(x, y, sum) vfmaq_f32(sum, x, y)
+#define largest vmaxq_f32
+#define least vminq_f32
+#define load_floats(p) vld1q_f32((const float *)(p))
+#define load_wholes(p) vld1q_s32((const int32_t *)(p))
+#define store_wholes(p, x) vst1q_s32((int32_t *)(p), x)
+#define set_wholes vdupq_n_s32
+#define to_floats vcvtq_f32_s32
+#define to_wholes vcvtnq_s32_f32
+#define sum_of vaddvq_f32
+#define largest_of vmaxvq_f32
+#define absolute vabsq_f32
+#define nearest vrndnq_f32
+#define dot_int8(sum, left, right) vdotq_s32(sum, (int8x16_t)(left), (int8x16_t)(right))
+#define WITH_DOT __attribute__((target("arch=armv8.2-a+dotprod")))
+INLINE floats half(const uint16_t *p) { return vcvt_f32_f16((float16x4_t)vld1_u16(p)); }
+INLINE floats brain(const uint16_t *p) {
+    return (floats)vshlq_n_u32(vmovl_u16(vld1_u16(p)), 16);
+}
+INLINE floats scaled(floats x, floats n) {
+    n = largest(n, set(-127.0f));
+    return x * (floats)vshlq_n_s32(to_wholes(n + set(127.0f)), 23);
+}
+INLINE void store_bytes(uint8_t *p, wholes x) {
+    const int16x4_t words = vmovn_s32(x);
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    memcpy(p, &bytes, LANES);
+}
 #endif
 enum { VECTORS = PANEL / LANES };
+
+/* What is added to a token's bytes; and the way of computing in which there are no exceptions, and
+   numbers too small for their form are 0: they take long. */
+#ifdef __aarch64__
+enum { SHIFT = 0, QUICK = 1 << 24 };
+INLINE uint64_t way(void) {
+    uint64_t bits;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(bits));
+    return bits;
+}
+INLINE void set_way(uint64_t bits) { __asm__ volatile("msr fpcr, %0" ::"r"(bits) : "memory"); }
+#else
+enum { SHIFT = 128, QUICK = 0x9fc0 };
+#define way _mm_getcsr
+#define set_way _mm_setcsr
+#endif
 
 /* ---- Functions of numbers ------------------------------------------------------------------ */
 
@@ -243,11 +303,11 @@ INLINE floats activated(floats x, int activation, int exact) {
     static void NAME(const char *a, int64_t stride, const char *b, int64_t panel, int64_t steps,   \
                      float *made, int64_t width, int rows, int panels, int more) {                 \
         for (int p = 0; p < panels * VECTORS; p += 2) {                                            \
-            const char *first = b + (p / VECTORS) * panel;                                         \
+            const char *first = b + p / VECTORS * panel + (p & (VECTORS - 1)) * BYTES * LANES;     \
             const int alone = p + 1 == panels * VECTORS;                                           \
-            const char *second = VECTORS == 2 ? first + BYTES * LANES                              \
-                                 : alone      ? first                                              \
-                                              : first + panel;                                     \
+            const char *second = VECTORS > 1 ? first + BYTES * LANES                               \
+                                 : alone     ? first                                               \
+                                             : first + panel;                                      \
             for (int r = 0; r < rows; r += ROWS) {                                                 \
                 const char *row = a + r * stride;                                                  \
                 float *c = made + r * width + p * LANES;                                           \
@@ -294,12 +354,9 @@ INLINE floats one_float(const char *p) {
 DEFINE_BLOCK(block_float32, IN_FLOATS, 4, load_floats, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_halves, IN_FLOATS, 2, load_halves, one_float, MULTIPLY_FLOATS)
 DEFINE_BLOCK(block_brains, IN_FLOATS, 2, load_brains, one_float, MULTIPLY_FLOATS)
-#ifndef __AVX512F__
 /* The only one with these instructions: a compiler that may use them makes them of others, too. */
-__attribute__((target("avxvnni")))
-#endif
-DEFINE_BLOCK(block_int8, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_int8)
-#ifndef __AVX512F__
+WITH_DOT DEFINE_BLOCK(block_int8, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_int8)
+#ifdef PAIRS
 DEFINE_BLOCK(block_pairs, IN_WHOLES, 4, load_wholes, SET_WHOLES, dot_pairs)
 #endif
 #ifdef __AVX512BF16__
@@ -385,9 +442,9 @@ INLINE void block(const struct model *model, int precision, int type, const void
         return;
     }
 #endif
-    if (precision == INT8 && model->vnni)
+    if (precision == INT8 && model->dot)
         block_int8(a, stride, b, panel, steps, c, width, rows, panels, more);
-#ifndef __AVX512F__
+#ifdef PAIRS
     else if (precision == INT8)
         block_pairs(a, stride, b, panel, steps, c, width, rows, panels, more);
 #endif
@@ -455,7 +512,7 @@ INLINE void turn_as(const void *numbers, int type, int64_t at, int64_t stride, f
         store(to + 16 * (4 + j), _mm512_shuffle_f32x4(b[4 + j], b[12 + j], 0x88));
         store(to + 16 * (12 + j), _mm512_shuffle_f32x4(b[4 + j], b[12 + j], 0xdd));
     }
-#else
+#elif defined(__AVX2__)
     for (int row = 0; row < 16; row += 8)
         for (int column = 0; column < 16; column += 8) {
             __m256 a[8], b[8];
@@ -475,6 +532,20 @@ INLINE void turn_as(const void *numbers, int type, int64_t at, int64_t stride, f
                 float *line = to + (column + i) * 16 + row;
                 store(line, _mm256_permute2f128_ps(a[i], a[4 + i], 0x20));
                 store(line + 4 * 16, _mm256_permute2f128_ps(a[i], a[4 + i], 0x31));
+            }
+        }
+#else
+    for (int row = 0; row < 16; row += 4)
+        for (int column = 0; column < 16; column += 4) {
+            float32x4_t a[4];
+            for (int i = 0; i < 4; i++)
+                a[i] = numbers_at(numbers, type, at + (row + i) * stride + column);
+            float *line = to + column * 16 + row;
+            for (int j = 0; j < 2; j++, line += 2 * 16) { /* columns 0 and 1, then 2 and 3 */
+                const float32x4_t b = j ? vzip2q_f32(a[0], a[1]) : vzip1q_f32(a[0], a[1]);
+                const float32x4_t c = j ? vzip2q_f32(a[2], a[3]) : vzip1q_f32(a[2], a[3]);
+                store(line, (floats)vzip1q_f64((float64x2_t)b, (float64x2_t)c));
+                store(line + 16, (floats)vzip2q_f64((float64x2_t)b, (float64x2_t)c));
             }
         }
 #endif
@@ -556,7 +627,7 @@ static struct left left_of(int precision, const float *tokens, int64_t n, int64_
         scale[i] = reach / 127.0f + sum_of(nought); /* no number where one of them is none */
         const floats by = set(reach > 0.0f ? 127.0f / reach : 0.0f);
         for (int64_t k = 0; k < size; k += LANES)
-            store_bytes(to + k, to_wholes(fma(load(from + k), by, set(128.0f))));
+            store_bytes(to + k, to_wholes(fma(load(from + k), by, set(SHIFT))));
         memset(to + size, 0, stride - size); /* the weights are 0 there, but a tile reads it */
     }
     return (struct left){room, scale, stride};
@@ -586,9 +657,8 @@ INLINE void finish_as(const struct product *product, const float *sums, int64_t 
             floats x = load(product->bias + column);
             if (precision == INT8) {
                 const floats sum = to_floats(load_wholes(sums + i * BLOCK + k));
-                const floats shifted =
-                    fma(sum, load(product->scale + column), load(product->shift + column));
-                x = fma(shifted, set(as.scale[i]), x);
+                const floats shift = SHIFT ? load(product->shift + column) : set(0.0f);
+                x = fma(fma(sum, load(product->scale + column), shift), set(as.scale[i]), x);
             } else
                 x += load(sums + i * BLOCK + k);
             if (as.added)
@@ -811,6 +881,8 @@ INLINE void powers_of(int precision, float *scores, int64_t t, int64_t width, fl
         else {
             store(parts + i * PANEL, low);
             store(parts + i * PANEL + LANES, high);
+            for (int j = 2 * LANES; j < PANEL; j += LANES)
+                store(parts + i * PANEL + j, set(0.0f));
         }
     }
     across(parts, 1, top);
@@ -995,8 +1067,8 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
     if (model->tiles)
         start_tiles();
 #endif
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(0x9fc0); /* no exceptions; numbers too small for their form are 0: they take long */
+    const uint64_t before = way();
+    set_way(QUICK);
     if (size > model->size) /* attention gives no zeros after a row's own numbers */
         memset(mixed, 0, sizeof(float) * n * size);
     embed(model, words, positions, types, n, tokens);
@@ -1027,25 +1099,29 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
     const int64_t given = places ? texts : n;
     for (int64_t i = 0; i < given; i++)
         memcpy(out + i * model->size, tokens + i * size, sizeof(float) * model->size);
-    _mm_setcsr(before);
+    set_way(before);
 #ifdef __AMX_TILE__
     if (model->tiles)
         _tile_release();
 #endif
 }
 
-/* What this CPU has of what this file was compiled for: 1 it runs at all, 2 VNNI, 4 bfloat16, 8
-   tiles. Asks the system for tiles, which it gives to the process. */
-__attribute__((target("arch=x86-64"))) int64_t abilities(void) {
+/* What this CPU has of what this file was compiled for: 1 it runs at all, 2 VNNI or Arm's dot
+   product, 4 bfloat16, 8 tiles, 16 products in int8. Asks the system for tiles, which it gives to
+   the process. */
+#ifdef __x86_64__
+__attribute__((target("arch=x86-64")))
+#endif
+int64_t abilities(void) {
     int64_t has = 0;
-    __builtin_cpu_init();
 #ifdef __AVX512F__
+    __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
         !__builtin_cpu_supports("avx512cd") || !__builtin_cpu_supports("avx512vnni") ||
         !__builtin_cpu_supports("bmi2"))
         return 0;
-    has = 1 | 2;
+    has = 1 | 2 | 16;
 #if defined(__linux__) && defined(__AMX_TILE__)
     uint32_t a = 7, b, c = 0, d;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
@@ -1057,15 +1133,24 @@ __attribute__((target("arch=x86-64"))) int64_t abilities(void) {
     /* Without tiles, Intel's take longer for bfloat16 than for float32. */
     if (__builtin_cpu_supports("avx512bf16") && (has & 8 || !__builtin_cpu_is("intel")))
         has |= 4;
-#else
+#elif defined(__AVX2__)
+    __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
         !__builtin_cpu_supports("bmi2"))
         return 0;
-    has = 1;
+    has = 1 | 16;
     uint32_t a = 7, b, c = 1, d;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     if (a & 1u << 4) /* AVX-VNNI */
         has |= 2;
+#else
+    has = 1;
+#if defined(__APPLE__) /* each Mac with Arm has it */
+    has |= 2 | 16;
+#elif defined(__linux__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP)
+        has |= 2 | 16;
+#endif
 #endif
     return has;
 }

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..compiled import load
 
-_BUILDS = ("avx512", "avx2")  # the faster one first
-_RUNS, _VNNI, _BFLOAT16, _TILES = 1, 2, 4, 8  # of what `abilities` gives
+BUILDS = ("avx512", "avx2", "neon")  # the faster one first
+_RUNS, _DOT, _BFLOAT16, _TILES, _INT8 = 1, 2, 4, 8, 16  # of what `abilities` gives
 
 
 class Tensor(Structure):
@@ -70,7 +70,7 @@ class Model(Structure):
         ("inner", c_int64),
         ("precision", c_int64),
         ("activation", c_int64),
-        ("vnni", c_int64),
+        ("dot", c_int64),
         ("bfloat16", c_int64),
         ("tiles", c_int64),
         ("epsilon", c_double),
@@ -79,16 +79,21 @@ class Model(Structure):
 
 @dataclass(frozen=True)
 class Kernels:
-    """The library, and what of it this CPU runs."""
+    """The library, and what of it this CPU runs.
+
+    `int8`: products in it take fewer instructions than in float32. `dot`: there is one for four of
+    their bytes, all 8 bits of a weight: x86's VNNI, Arm's dot product.
+    """
 
     library: Any
-    vnni: bool
+    dot: bool
     bfloat16: bool
     tiles: bool
+    int8: bool
 
     @classmethod
     def built_for(cls, name: str) -> "Kernels | None":
-        """Those for `avx512` or `avx2`; None where they were not built, or do not run here."""
+        """Those for one of `BUILDS`; None where they were not built, or do not run here."""
         library = load(
             f"{__package__}.bert_{name}",
             sizeof(Model) << 32 | sizeof(Layer),
@@ -103,10 +108,10 @@ class Kernels:
         has = library.abilities()
         if not has & _RUNS:
             return None
-        return cls(library, bool(has & _VNNI), bool(has & _BFLOAT16), bool(has & _TILES))
+        return cls(library, *(bool(has & bit) for bit in (_DOT, _BFLOAT16, _TILES, _INT8)))
 
 
 @cache
 def kernels() -> Kernels | None:
     """The fastest that run on this CPU."""
-    return next(filter(None, map(Kernels.built_for, _BUILDS)), None)
+    return next(filter(None, map(Kernels.built_for, BUILDS)), None)

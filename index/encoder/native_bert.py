@@ -1,4 +1,4 @@
-"""BERT on a CPU of x86 by kernels of our own (`bert.c`), in float32, bfloat16 or int8.
+"""BERT on a CPU by kernels of our own (`bert.c`), in float32, bfloat16 or int8.
 
 In int8, weights are symmetric and have a scale for each output, and what a product takes of a token
 has a scale of its own: nothing is calibrated, and no text changes another's vector.
@@ -34,7 +34,7 @@ _ACTIVATIONS = {
 }
 _PANEL = 16  # columns of a panel, and what rows are a multiple of
 _KEPT = 64 << 20  # bytes of the largest memory that is kept from one call to the next
-_MOST_OF_PAIRS = 63  # of weights in int8 without VNNI: 2 * 255 * 63 is a number of 16 bits
+_MOST_OF_PAIRS = 63  # of weights in int8 without `dot`: 2 * 255 * 63 is a number of 16 bits
 _STEP = 64  # bytes that a tile takes of a row at a time, and to which memory is aligned
 
 
@@ -60,9 +60,10 @@ class NativeBert:
         using = using or kernels()
         assert using is not None
         assert precision != "bfloat16" or using.bfloat16
+        assert precision != "int8" or using.int8
         self.precision: Precision = precision
         self._ready = ready
-        self._most = 127 if using.vnni else _MOST_OF_PAIRS
+        self._most = 127 if using.dot else _MOST_OF_PAIRS
         self.in_flight = _cores()
         self._library = using.library
         self._bert = bert = Bert(config, file)
@@ -82,7 +83,7 @@ class NativeBert:
             bert.inner,
             _PRECISIONS[precision],
             _ACTIVATIONS[bert.activation],
-            using.vnni,
+            using.dot,
             using.bfloat16,
             using.tiles and precision != "float32",
             bert.epsilon,
@@ -165,6 +166,7 @@ class NativeBert:
         scale = np.abs(weight).max(axis=1) / self._most
         scale[scale == 0] = 1
         whole = np.round(weight / scale[:, None]).astype(np.int8)
+        # What the 128 adds to which x86 shifts a token; on Arm nothing does, and this is not read.
         shift = -128 * whole.sum(axis=1, dtype=np.int64) * scale
         return Product(
             Tensor(self._keep(_panels(whole, 4)), 0),
@@ -202,7 +204,8 @@ def precisions() -> list[Precision]:
     using = kernels()
     if using is None:
         return []
-    return ["int8", "bfloat16"] if using.bfloat16 else ["int8"]
+    faster: dict[Precision, bool] = {"int8": using.int8, "bfloat16": using.bfloat16}
+    return [precision for precision in faster if faster[precision]]
 
 
 def _panels(weight: NDArray[np.generic], together: int) -> NDArray[np.generic]:

@@ -10,6 +10,7 @@ import pytest
 
 from clsearch.index.encoder import Encoder, choice
 from clsearch.index.encoder.kernels import kernels
+from clsearch.index.encoder.native_bert import precisions
 from clsearch.index.encoder.pipeline import Backend
 
 NewModel = Callable[..., Path]
@@ -63,7 +64,7 @@ def test_what_gives_no_number_is_not_taken(
     assert engines(Encoder.load(str(new_model()))) == ["native, float32"]
 
 
-@native
+@pytest.mark.skipif("int8" not in precisions(), reason="no kernels, or this CPU's have no int8")
 @pytest.mark.usefixtures("no_gpu")
 def test_the_fastest_is_taken(new_model: NewModel, monkeypatch: pytest.MonkeyPatch) -> None:
     took = {"int8": 2.0, "float32": 1.0}

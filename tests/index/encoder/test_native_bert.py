@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from clsearch.index.encoder.batches import Batch, Tokens, batches
 from clsearch.index.encoder.bert_family import is_bert
 from clsearch.index.encoder.choice import PROMISED
 from clsearch.index.encoder.declaration import read_declaration
-from clsearch.index.encoder.kernels import Kernels, kernels
+from clsearch.index.encoder.kernels import BUILDS, Kernels, kernels
 from clsearch.index.encoder.native_bert import NativeBert
 from clsearch.index.encoder.numpy_bert import NumpyBert
 from clsearch.index.encoder.pipeline import Precision
@@ -51,13 +52,13 @@ def ways() -> dict[str, Kernels]:
     As far as they run here.
     """
     found: dict[str, Kernels] = {}
-    for name in ("avx512", "avx2"):
+    for name in BUILDS:
         built = Kernels.built_for(name)
         if built is None:
             continue
         found[name] = replace(built, tiles=False, bfloat16=False)
-        if name == "avx2" and built.vnni:
-            found["avx2 without VNNI"] = replace(built, vnni=False)
+        if name == "avx2" and built.dot:
+            found["avx2 without VNNI"] = replace(built, dot=False)
         if built.bfloat16:
             found[f"{name} bfloat16"] = replace(built, tiles=False)
         if built.tiles:
@@ -199,7 +200,8 @@ def test_scores_as_large_as_can_be(times: int, using: Kernels, new_model: NewMod
 
 
 def precisions_of(using: Kernels) -> list[Precision]:
-    return ["float32", "bfloat16", "int8"] if using.bfloat16 else ["float32", "int8"]
+    there: dict[Precision, bool] = {"float32": True, "bfloat16": using.bfloat16, "int8": using.int8}
+    return [precision for precision in there if there[precision]]
 
 
 class Rounding(NumpyBert):
@@ -235,7 +237,7 @@ def test_each_precision_is_what_it_is_said_to_be(
             values: Floats, pair: tuple[Floats, Floats], precision: Precision = precision
         ) -> Floats:
             weight, bias = pair
-            most = 127 if using.vnni else 63
+            most = 127 if using.dot else 63
             return rounded(precision, values) @ rounded(precision, weight, most).T + bias
 
         monkeypatch.setattr("clsearch.index.encoder.numpy_bert._linear", linear)
@@ -254,6 +256,8 @@ def test_each_precision_is_what_it_is_said_to_be(
 @pytest.mark.parametrize("sign", [1, -1])
 def test_int8_holds_the_largest_sums(sign: int, using: Kernels, new_model: NewModel) -> None:
     """Of ones, that is of the largest numbers there are, on both sides of the last products."""
+    if not using.int8:
+        pytest.skip("not by this CPU")
     folder = new_model(
         "bert", hidden_act="relu", num_hidden_layers=1, hidden_size=32, intermediate_size=64
     )
@@ -454,13 +458,18 @@ def test_weights_of_another_shape_than_declared_are_torchs_to_refuse(new_model: 
     assert is_bert(config, [folder / "model.safetensors"])
 
 
-@pytest.mark.skipif(shutil.which("objdump") is None, reason="binutils are not installed")
-def test_avx2_alone_runs_what_is_built_for_it() -> None:
-    """VNNI's instructions are in the one function that is called where the CPU has them.
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("objdump") is None, reason="binutils are not installed"
+)
+@pytest.mark.parametrize(("name", "instruction"), [("avx2", "vpdp"), ("neon", "sdot")])
+def test_a_cpu_without_dot_runs_what_is_built_for_it(name: str, instruction: str) -> None:
+    """Its instructions are in the one function that is called where the CPU has them.
 
     Compilers put them together from others wherever they may.
     """
-    built = find_spec("clsearch.index.encoder.bert_avx2")
+    if name not in WAYS:
+        pytest.skip("of another architecture")
+    built = find_spec(f"clsearch.index.encoder.bert_{name}")
     assert built is not None
     assert built.origin is not None
     listed = subprocess.run(
@@ -470,7 +479,7 @@ def test_avx2_alone_runs_what_is_built_for_it() -> None:
     using = {
         name.split(".")[0]
         for name, code in zip(functions[::2], functions[1::2], strict=True)
-        if "vpdp" in code
+        if instruction in code
     }
     assert using == {"block_int8"}
 
@@ -478,10 +487,10 @@ def test_avx2_alone_runs_what_is_built_for_it() -> None:
 def test_the_kernels_taken_are_the_fastest() -> None:
     taken = kernels()
     assert taken is not None
-    fastest = max(WAYS.values(), key=lambda way: (way.tiles, way.bfloat16, way.vnni))
-    assert (taken.tiles, taken.bfloat16, taken.vnni) == (
+    fastest = max(WAYS.values(), key=lambda way: (way.tiles, way.bfloat16, way.dot))
+    assert (taken.tiles, taken.bfloat16, taken.dot) == (
         fastest.tiles,
         fastest.bfloat16,
-        fastest.vnni,
+        fastest.dot,
     )
     assert ("avx512" in taken.library._name) == ("avx512" in WAYS)
