@@ -14,7 +14,7 @@ CODE := pyproject.toml constraints.txt $(wildcard *.py) py.typed README.md LICEN
 # What `make bench` measures with: a folder in BEIR's layout.
 COLLECTION ?= ../shared/eval/scifact
 
-.PHONY: demo test exhaustive bench clean
+.PHONY: demo test types tests exhaustive bench clean
 
 demo: $(VENV)/demo.stamp
 	@$(BIN)/clsearch demo
@@ -22,11 +22,16 @@ demo: $(VENV)/demo.stamp
 # mypy runs inside .venv, where the tree does not stand in for the installed package. The tests of a
 # file stay together: what they share is made once, and the browser's fixture keeps an event loop
 # running until its module ends. Threads that wait for work leave the core to the other workers.
-test: export OMP_WAIT_POLICY := passive
 test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) -j2 types tests
+
+types: $(VENV)/test.stamp
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml --strict -p clsearch
+
+tests: export OMP_WAIT_POLICY := passive
+tests: $(VENV)/test.stamp
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Blows at nearly every moment of a commit, where `test` strikes a sample: an hour and more.

@@ -1,5 +1,6 @@
 """What tests of several parts share."""
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from words_encoder import WordsEncoder
+
+# What torch and the others make while they are imported is looked through for garbage again and
+# again, and stays: a fifth of the time until the first test.
+gc.disable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +40,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     first = {config.rootpath / name: place for place, name in enumerate(LONGEST)}
     assert all(path.is_file() for path in first), "LONGEST names a file that is not there"
     items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported is no garbage from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
