@@ -13,11 +13,11 @@ requests. "cores" is the CPU time of the server by the time that went by, and "c
 asking process, which the machine must have as well. "MB" are those of all the server's processes,
 what they share counted once.
 
-Then --requests of 8 clients, after a tenth as many, with the memory before and after; then the
-first again while `clsearch index` is at work on new documents in a third process; then the peer,
-peer_server.py, which knows the same vectors as a flat float32 index and does not search by words.
-An answer counts as an error if its status is not 200, it holds no hit, or the connection ends
-before it does.
+Then --requests of 8 clients, after a tenth as many, with the memory before and after, and what of
+it is of no file; then the first again while `clsearch index` is at work on new documents in a third
+process; then the peer, peer_server.py, which knows the same vectors as a flat float32 index and
+does not search by words. An answer counts as an error if its status is not 200, it holds no hit, or
+the connection ends before it does.
 """
 
 import argparse
@@ -121,10 +121,10 @@ class Server:
     process: int
     port: int
 
-    def memory(self) -> float:
-        """MB that are resident, with the pages of files that they map."""
+    def memory(self, of: str = "Pss") -> float:
+        """MB that are resident, with the pages of files that they map; `Pss_Anon` without."""
         files = [folder / "smaps_rollup" for folder in self._folders()]
-        sizes = [file.read_text(encoding="ascii").split("\nPss:")[1].split()[0] for file in files]
+        sizes = [file.read_text(encoding="ascii").split(f"\n{of}:")[1].split()[0] for file in files]
         return sum(map(int, sizes)) / 1000
 
     def cpu(self) -> float:
@@ -255,11 +255,13 @@ def main() -> None:
         if arguments.requests:
             following = itertools.cycle(queries)
             ours.load(following, 8, count=arguments.requests // 10)  # keeps what is to be kept
-            before = ours.memory()
+            before = {of: ours.memory(of) for of in ("Pss", "Pss_Anon")}
             many = ours.load(following, 8, count=arguments.requests)
             show("clsearch serve, many", 8, many, ours)
-            grew = 100 * (ours.memory() - before) / before
-            print(f"{'':<30}  from {before:.0f} MB to {ours.memory():.0f} MB: {grew:+.2f} %")
+            for of, then in before.items():
+                now = ours.memory(of)
+                grew = f"from {then:.1f} MB to {now:.1f} MB: {100 * (now - then) / then:+.2f} %"
+                print(f"{'':<30}  {of}, {grew}")
         source = grown.written(arguments.collection, arguments.index / "added", ADDED, None)
         command = [sys.executable, "-m", "clsearch", "index", str(source), "--index", str(served)]
         indexing = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

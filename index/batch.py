@@ -20,9 +20,10 @@ from .types import Document, Json, Passage, SegmentRow, Skipped
 from .vectors import Segment
 
 # A commit is due after so many passages, or documents, or characters, or seconds: what an
-# interrupted run does again at most, and what it holds in memory. An encoder on a CPU comes to the
-# seconds first; where passages come faster, few large commits take less time than many small ones.
-PASSAGES = 8_192
+# interrupted run does again at most, and what it holds in memory. Where passages come fast, few
+# large commits take less time than many small ones; what they write must fit into the cache of a
+# transaction (store.py).
+PASSAGES = 4_096
 DOCUMENTS = 8_192
 CHARACTERS = 16_000_000
 SECONDS = 30.0
@@ -33,6 +34,9 @@ MANY_CHARACTERS = 1_000_000
 
 # So many texts go to the encoder at once: enough for it to sort them by length.
 SLICE = 512
+
+# Passages that wait for a vector, of which so many are given one in a commit.
+WAITING = 4 * SLICE
 
 # Segments stay open, so that passages which are there already can take their vectors, up to so many
 # bytes together.
@@ -262,7 +266,12 @@ class Batch:
         waiting: dict[str, Document] = {}
         characters = 0
         for document in some:
-            if document.id in waiting or len(waiting) == TOGETHER or characters > MANY_CHARACTERS:
+            if (
+                document.id in waiting
+                or len(waiting) == TOGETHER
+                or characters > MANY_CHARACTERS
+                or time.monotonic() - self._since >= SECONDS
+            ):
                 yield from self._put_together([*waiting.values()], source, mtime)
                 waiting, characters = {}, 0
             waiting[document.id] = document
@@ -421,7 +430,7 @@ class Batch:
     def encode_waiting(self) -> None:
         """Give a vector to all passages that have none, from the text in the database."""
         self.flush()
-        while rows := passages.waiting(self.store, PASSAGES):
+        while rows := passages.waiting(self.store, WAITING):
             key, document = 0, None
             self._look_up([row.hash for _, row in rows])
             for row_key, row in rows:

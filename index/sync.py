@@ -154,19 +154,17 @@ class _Run:
     def _take_documents(self, found: Found, row: SourceRow) -> None:
         vanished = dict.fromkeys(documents.keys_of(self.store, row.id))
         skipped = len(self.tally.skipped)
-        # A file that may break off must not take the place of what there is of its last version.
-        items = _read_whole(found) if vanished else read(found.path, found.id)
-        some = self._documents(items, row)
+        some = self._documents(found, row)
         for put in self.batch.put_all(some, row.id, found.mtime_ns / 1e9):
             vanished.pop(put.key, None)
         if self._prune and len(self.tally.skipped) == skipped:
             for key in vanished:
                 self.batch.remove(key)
 
-    def _documents(self, items: Iterator[Document | Skipped], row: SourceRow) -> Iterator[Document]:
+    def _documents(self, found: Found, row: SourceRow) -> Iterator[Document]:
         """The documents of a file; what of it is none is noted."""
         referred = False
-        for item in items:
+        for item in _read_whole(found):
             if isinstance(item, Skipped):
                 self.tally.skipped.append(item)
                 continue

@@ -48,7 +48,7 @@ SHORT = 1 << 16
 BOUNDS = (8, 64, 512, 4096, LARGEST // FANOUT + 1)  # passages
 # Where one of so many of a block's passages is gone, it is written again: each query reads what is.
 AWAY = 8
-HELD = 8_192  # rows that are held in memory until a block of them is written
+HELD = 8_192  # rows that are held until a block of them is written: more than a commit has, mostly
 CHUNK = 1 << 19  # bytes of ids that a merge holds
 
 

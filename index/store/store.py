@@ -19,7 +19,7 @@ from .schema import migrate
 from .settings import SCHEMA, Settings, read_schema, read_settings, settings_rows
 
 # A batch's pages must fit: a transaction that spills locks out readers before it commits.
-CACHE_KIBIBYTES = 65536
+CACHE_KIBIBYTES = 131_072
 
 
 class Store:

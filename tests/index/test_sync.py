@@ -553,27 +553,3 @@ def test_one_source_where_a_list_is_due(notes: Notes) -> None:
     index = Index.open(notes.index, encoder=notes.encoder)
     with index, pytest.raises(UsageError, match=r"\['notes'\]"):
         index.sync("notes")
-
-
-def test_a_new_file_that_breaks_off_is_read_again(
-    notes: Notes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was read of it is there until then, for there is no earlier version to keep."""
-    lines = [json.dumps({"_id": str(n), "text": f"record {n}"}) for n in range(9)]
-    notes.write("r.jsonl", "\n".join(lines))
-    read = sync_module.read
-
-    def break_off(path: str, id: str) -> object:
-        for number, item in enumerate(read(path, id)):
-            if number == 7:
-                raise sync_module.ReadError("it breaks off")
-            yield item
-
-    with monkeypatch.context() as patched:
-        patched.setattr(sync_module, "read", break_off)
-        patched.setattr(batch, "TOGETHER", 3)
-        report = notes.sync()
-    assert report.skipped == (Skipped("notes/r.jsonl", "it breaks off"),)
-    assert len(notes.texts()) == 6
-    assert counts(notes.sync()) == (3, 0, 0, 6)
-    assert len(notes.texts()) == 9

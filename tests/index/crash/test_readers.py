@@ -4,6 +4,7 @@ Every sync writes a new version of all documents, so an answer with two versions
 """
 
 import os
+import random
 import re
 import sqlite3
 import subprocess
@@ -11,21 +12,24 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 
 import clsearch.index.store.store
-from clsearch.index import Index
+from clsearch.index import Index, batch
 from clsearch.index.check import check
 from clsearch.index.errors import IndexLocked
-from clsearch.index.passages import encoded_text
+from clsearch.index.passages import GOAL, encoded_text
+from clsearch.index.store import postings
 from clsearch.index.store.connection import journal_mode
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.search import Searcher
 from story import encoder, write_files
+from words_encoder import WordsEncoder
 
 HERE = Path(__file__).parent
 NAMES = [f"{letter}.txt" for letter in "abcdefgh"]
@@ -33,6 +37,7 @@ MODES = ("lexical", "dense", "hybrid")
 SECONDS = 4.0
 # A reader waits for a commit to reach the disk, some milliseconds; far from SQLite's own patience.
 LONGEST_WAIT = 5.0
+SMALLER = 32  # times, than commits are in truth, where one is watched
 SAFE_WAL = journal_mode(sqlite3.sqlite_version_info[:3])[0] == "wal"
 
 # Says after each commit how many there were; ends when its input does.
@@ -40,7 +45,7 @@ WRITER = """
 import select, sys, threading
 from pathlib import Path
 import clsearch.index.store.store as store
-from clsearch.index import Index
+from clsearch.index import Index, batch
 from story import encoder, write_files
 
 index, folder, journal, *names = sys.argv[1:]
@@ -238,3 +243,42 @@ def test_the_second_writer_is_refused(index: Path) -> None:
         assert first.remove(["docs/b.txt"]) == 1
     assert commit(searcher, "hybrid") == (1, True)
     assert check(index) == ()
+
+
+def test_a_full_commit_that_merges_lets_readers_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes fits into the cache: else it would be in the file, and readers out, before.
+
+    All of it is smaller: commits, merges, cache.
+    """
+    store = clsearch.index.store.store
+    monkeypatch.setattr(store, "journal_mode", lambda version: ("delete", "extra"))
+    monkeypatch.setattr(store, "CACHE_KIBIBYTES", store.CACHE_KIBIBYTES // SMALLER)
+    monkeypatch.setattr(batch, "PASSAGES", batch.PASSAGES // SMALLER)
+    monkeypatch.setattr(postings, "HELD", postings.HELD // SMALLER)
+    bounds = [bound // SMALLER for bound in postings.BOUNDS if bound >= SMALLER]
+    monkeypatch.setattr(postings, "BOUNDS", bounds)
+    written: list[list[int]] = []  # the sizes of the blocks, at each commit
+
+    def reach(step: str) -> None:
+        if step == "commit.ready":
+            with closing(sqlite3.connect(tmp_path / "index.db", timeout=0)) as reader:
+                reader.execute("SELECT count(*) FROM settings").fetchone()
+            connection = opened._store.database.conn
+            written.append(
+                [n for (n,) in connection.execute("SELECT passages FROM postings_blocks")]
+            )
+
+    made = random.Random(0)
+    vocabulary = [
+        "".join(made.choices(ascii_lowercase, k=made.randint(3, 10))) for _ in range(20_000)
+    ]
+    often = [1 / place for place in range(1, len(vocabulary) + 1)]
+    texts = (" ".join(made.choices(vocabulary, often, k=GOAL)) for _ in range(9 * batch.PASSAGES))
+    words = WordsEncoder()
+    words.room = 2 * GOAL
+    with Index.open(tmp_path, encoder=words) as opened:
+        monkeypatch.setattr(store.faults, "reach", reach)
+        opened.add({"id": str(number), "text": text} for number, text in enumerate(texts))
+    assert [8 * batch.PASSAGES] in written, "a merge of the largest kind that commits make"
