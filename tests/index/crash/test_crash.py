@@ -182,7 +182,7 @@ def test_killed_at_every_step_of_the_protocol(
 
 @pytest.mark.parametrize(
     ("how", "stride"),
-    [(KILL, 61), (TORN, 73), (EIO, 83), (ENOSPC, 97)],
+    [(KILL, 97), (TORN, 113), (EIO, 127), (ENOSPC, 149)],
     ids=["kill", "torn", "eio", "full"],
 )
 def test_struck_at_any_system_call(
@@ -215,7 +215,7 @@ def test_killed_at_random_moments(stage: Stage, server, exhaustive: bool) -> Non
     clock = random.Random(20)
     settled: Versions = {}  # what the last story ended with
     done = began = -1
-    for _ in range(1000 if exhaustive else 50):
+    for _ in range(1000 if exhaustive else 35):
         status = stage.play(first=done + 1, seconds=clock.uniform(0.0, 0.25))
         assert status in (KILLED, DONE), stage.error()
         done, began = max(done, stage.last("done")), max(began, stage.last("began"))
