@@ -16,7 +16,7 @@ import click
 from . import terminal
 
 if TYPE_CHECKING:
-    from .index.batch import Progress, SyncReport
+    from .index.report import Progress, SyncReport
     from .search.hit import Hit
 
 SHOWN_SKIPPED = 10

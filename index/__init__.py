@@ -3,9 +3,10 @@
 TYPE_CHECKING = False  # as in clsearch/__init__.py
 
 if TYPE_CHECKING:
-    from .batch import EncoderLike, Progress, SyncReport
+    from .batch import EncoderLike
     from .encoder import Encoder
     from .index import Index, OptimizeReport
+    from .report import Progress, SyncReport
     from .types import Document
 
 __all__ = [
@@ -21,7 +22,8 @@ __all__ = [
 HOMES = {
     "types": ("Document",),
     "encoder": ("Encoder",),
-    "batch": ("EncoderLike", "Progress", "SyncReport"),
+    "batch": ("EncoderLike",),
+    "report": ("Progress", "SyncReport"),
     "index": ("Index", "OptimizeReport"),
 }
 

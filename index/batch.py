@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from . import vectors
 from .errors import ModelError
 from .passages import Spans, encoded_text, encoded_texts, split_all
+from .report import Put, Tally
 from .store import documents, manifest, passages, sources
 from .store.rows import DocumentRow, NewDocument, NewPassage, PassageRow, SourceRow
 from .store.store import Store
-from .types import Document, Json, Passage, SegmentRow, Skipped
+from .types import Document, Json, Passage, SegmentRow
 from .vectors import Segment
 
 # A commit is due after so many passages, or documents, or characters, or seconds: what an
@@ -76,70 +77,6 @@ class EncoderLike(Protocol):
 
     def token_spans(self, texts: Sequence[str]) -> Sequence[Spans]:
         """[start, end) of each token of each text, in code points."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is. `total` counts the files that were found; None where nobody can know."""
-
-    files: int
-    total: int | None
-    documents: int
-    passages: int
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What a run changed.
-
-    The first four count documents. `encoded` counts passages that went through the encoder,
-    `reused` those of new and changed documents that did not, since their vector was there.
-    `ignored` counts files of a kind that holds no text. `recovered` says what was found when the
-    index was opened.
-    """
-
-    added: int = 0
-    updated: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    encoded: int = 0
-    reused: int = 0
-    ignored: int = 0
-    skipped: tuple[Skipped, ...] = ()
-    recovered: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """What became of one document. `encoded` and `reused` count its passages, as in `SyncReport`.
-
-    `key` is that of its row.
-    """
-
-    document: str
-    result: Literal["created", "updated", "unchanged"]
-    encoded: int
-    reused: int
-    key: int
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counts of a `SyncReport` while they grow."""
-
-    added: int = 0
-    updated: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    encoded: int = 0
-    reused: int = 0
-    ignored: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-
-    def report(self, recovered: tuple[str, ...]) -> SyncReport:
-        """The counts, final."""
-        counts = asdict(self) | {"skipped": tuple(self.skipped)}
-        return SyncReport(**counts, recovered=recovered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +203,7 @@ class Batch:
         waiting: dict[str, Document] = {}
         characters = 0
         for document in some:
-            if (
+            if waiting and (
                 document.id in waiting
                 or len(waiting) == TOGETHER
                 or characters > MANY_CHARACTERS

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from . import exchange
-from .batch import Batch, EncoderLike, Progress, Put, SyncReport, Tally
+from .batch import Batch, EncoderLike
 from .calibration import calibrate
 from .config import Options
 from .encoder import Encoder
@@ -20,6 +20,7 @@ from .files import DATABASE
 from .merge import merge_small, optimize
 from .reencode import reencode
 from .repair import repair
+from .report import Progress, Put, SyncReport, Tally
 from .store import documents as stored
 from .store import manifest, sources
 from .store.connection import named_errors, reading

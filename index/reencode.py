@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import SLICE, EncoderLike, Progress, Tally, text_hash, write_segment
+from .batch import SLICE, EncoderLike, text_hash, write_segment
 from .config import Calibration, Options
 from .passages import encoded_text, split
+from .report import Progress, Tally
 from .store import documents, fulltext, manifest, passages
 from .store.rows import NewPassage
 from .store.store import Store

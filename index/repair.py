@@ -1,8 +1,9 @@
 """Put an index right from the text in its database."""
 
-from .batch import Batch, EncoderLike, Tally
+from .batch import Batch, EncoderLike
 from .check import Findings, examine
 from .errors import IndexDamaged
+from .report import Tally
 from .store import documents, fulltext, manifest, passages, sources
 from .store.connection import REBUILD
 from .store.store import Store

@@ -8,9 +8,10 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from .batch import Batch, EncoderLike, Progress, Tally
+from .batch import Batch, EncoderLike
 from .errors import NotADocument, ReadError
 from .readers import read
+from .report import Progress, Tally
 from .sources import Found, file_id, is_within, resolved, walk
 from .store import documents, sources
 from .store.rows import NO_TEXT, SourceRow

@@ -21,7 +21,7 @@ ROWS = (
         "index.types",
         "runtime",
     },
-    {"index.files", "index.analysis"},
+    {"index.files", "index.analysis", "index.report"},
     {
         "index.destination",
         "index.encoder",

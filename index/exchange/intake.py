@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from ..batch import Batch, EncoderLike, Progress, Tally
+from ..batch import Batch, EncoderLike
 from ..errors import UsageError
+from ..report import Progress, Tally
 from ..store import documents
 from ..store.store import Store
 from .formats import Source

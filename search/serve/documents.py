@@ -14,9 +14,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from starlette.convertors import Convertor, register_url_convertor
 
-from ...index.batch import Put
 from ...index.errors import ClsearchError, DocumentMissing, UsageError
 from ...index.index import checked
+from ...index.report import Put
 from ...index.store.documents import storable
 from ...index.types import Document
 from .backend import as_json, backend_of

@@ -10,9 +10,9 @@ from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-from ...index.batch import Put
 from ...index.errors import DocumentMissing, ModelError
 from ...index.index import Index
+from ...index.report import Put
 from ...index.store.snapshot import Snapshot
 from ...index.types import Document
 from .indexes import Indexes, Served

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from clsearch.index import sync as sync_module
 from clsearch.index.check import check
 from clsearch.index.errors import ModelError, SourceError, UsageError
 from clsearch.index.files import segment_path
+from clsearch.index.report import Tally
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Document, Skipped
 from clsearch.index.vectors import Segment, vectors
@@ -456,7 +457,7 @@ def test_an_encoder_that_fails_is_no_file_that_fails(
     calls = iter(range(100))
     documents = [Document(str(n), "", f"record {n}") for n in range(4)]
     with Index.open(notes.root / "other", encoder=notes.encoder) as index:
-        waiting = batch.Batch(index._store, notes.encoder, batch.Tally())
+        waiting = batch.Batch(index._store, notes.encoder, Tally())
         for document in documents:
             waiting.put(document, None, None)
             if document.id == "1":
@@ -492,6 +493,25 @@ def test_a_commit_is_due_after_a_while(notes: Notes, monkeypatch: pytest.MonkeyP
     notes.sync()
     with Snapshot.open(notes.index) as snapshot:
         assert [row.passages for row in snapshot.segments] == [1, 1, 1]
+
+
+def test_documents_that_come_slowly_are_committed_meanwhile(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not wait for as many as are cut together."""
+    monkeypatch.setattr(batch, "SECONDS", 0.0)
+    seen: list[list[str]] = []
+
+    def slowly() -> Iterator[Document]:
+        for id in "abcd":
+            yield Document(id, "", f"record {id}")
+            with Snapshot.open(notes.index) as snapshot:
+                seen.append(snapshot.document_ids())
+
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        report = index.add(slowly())
+    assert seen == [[], ["a"], ["a", "b"], ["a", "b", "c"]]
+    assert report.added == 4
 
 
 def test_progress_counts_up_to_the_total(notes: Notes) -> None:
