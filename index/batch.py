@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -91,6 +91,38 @@ class _Plan:
     dropped: list[int]
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """What one commit is to change. `hashes` are of the texts that need a vector for it."""
+
+    plans: dict[str, _Plan] = field(default_factory=dict)
+    planned: set[int] = field(default_factory=set)
+    sources: dict[str, SourceRow] = field(default_factory=dict)
+    gone: dict[int, None] = field(default_factory=dict)
+    gone_sources: list[int] = field(default_factory=list)
+    hashes: set[str] = field(default_factory=set)
+    count: int = 0
+    characters: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def __bool__(self) -> bool:
+        return bool(self.plans or self.sources or self.gone or self.gone_sources)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is as large as a commit may be."""
+        return (
+            self.count >= PASSAGES
+            or len(self.plans) + len(self.gone) + len(self.sources) >= DOCUMENTS
+            or self.characters >= CHARACTERS
+        )
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it has waited for as long as it may."""
+        return time.monotonic() - self.since >= SECONDS
+
+
 class _Cut(NamedTuple):
     """A passage, and what the encoder is given for it."""
 
@@ -134,7 +166,11 @@ class _Slice(threading.Thread):
 
 
 class Batch:
-    """Changes that wait for the next commit. Nothing is lost or half done where it is dropped."""
+    """Changes that wait for the next commit. Nothing is lost or half done where it is dropped.
+
+    Where one commit is full, the next begins to fill, so that its first texts are encoded while
+    that is written.
+    """
 
     def __init__(
         self,
@@ -153,24 +189,16 @@ class Batch:
         self._opened: dict[int, Segment] = {}
         self._slice: _Slice | None = None
         self._held: dict[str, tuple[int, int]] = {}
-        self._clear()
-
-    def _clear(self) -> None:
-        self._plans: dict[str, _Plan] = {}
-        self._planned: set[int] = set()
-        self._sources: dict[str, SourceRow] = {}
-        self._gone: dict[int, None] = {}
-        self._gone_sources: list[int] = []
         self._texts: dict[str, str] = {}
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._copies: dict[str, tuple[int, int]] = {}
-        self._count = 0
-        self._characters = 0
-        self._since = time.monotonic()
+        self._waiting = _Waiting()
+        self._full: _Waiting | None = None
 
     def waiting_source(self, name: str) -> SourceRow | None:
         """The row of a file that waits for the commit, None where none does."""
-        return self._sources.get(name)
+        full = self._full.sources if self._full else {}
+        return self._waiting.sources.get(name) or full.get(name)
 
     def new_source_id(self) -> int:
         """An id for a file that was never read."""
@@ -179,7 +207,7 @@ class Batch:
 
     def put_source(self, row: SourceRow) -> None:
         """Insert or replace the row of a file."""
-        self._sources[row.name] = row
+        self._waiting.sources[row.name] = row
         self._flush_if_due()
 
     def put(
@@ -207,7 +235,7 @@ class Batch:
                 document.id in waiting
                 or len(waiting) == TOGETHER
                 or characters > MANY_CHARACTERS
-                or time.monotonic() - self._since >= SECONDS
+                or self._waiting.is_late
             ):
                 yield from self._put_together([*waiting.values()], source, mtime)
                 waiting, characters = {}, 0
@@ -225,8 +253,10 @@ class Batch:
     ) -> list[Put]:
         """As `put` of each, no two of which are of one id."""
         rows = self._stored(some)
-        if any(document.id in self._plans for document in some) or any(
-            row.key in self._gone for row in rows.values()
+        if any(
+            any(document.id in waiting.plans for document in some)
+            or any(row.key in waiting.gone for row in rows.values())
+            for waiting in self._commits()
         ):
             self.flush()
             rows = self._stored(some)
@@ -305,13 +335,13 @@ class Batch:
                 if hash in given:
                     self._vectors[hash] = given[hash]
                 self._want(hash, text)
-                self._count += 1
+                self._waiting.count += 1
             else:
                 self.tally.reused += 1
         dropped = [row.id for rows in by_hash.values() for row in rows]
-        self._plans[document.id] = _Plan(key, source, mtime, document, planned, dropped)
-        self._planned.add(key)
-        self._characters += len(document.text)
+        self._waiting.plans[document.id] = _Plan(key, source, mtime, document, planned, dropped)
+        self._waiting.planned.add(key)
+        self._waiting.characters += len(document.text)
         return len(planned)
 
     def _look_up(self, hashes: Sequence[str]) -> None:
@@ -319,7 +349,8 @@ class Batch:
         self._held = passages.with_vectors(self.store, hashes)
 
     def _want(self, hash: str, text: str) -> None:
-        """See to it that there is a vector for this text when the batch is committed."""
+        """See to it that there is a vector for this text when what waits is committed."""
+        self._waiting.hashes.add(hash)
         coming = self._slice.texts if self._slice else {}
         if any(hash in some for some in (self._vectors, self._texts, self._copies, coming)):
             self.tally.reused += 1
@@ -331,6 +362,7 @@ class Batch:
         self._texts[hash] = text
         if len(self._texts) >= SLICE:
             self._encode()
+            self._commit_full()
 
     def _encode(self) -> None:
         """Send the texts that wait to the encoder, as soon as it has done those before them."""
@@ -354,15 +386,15 @@ class Batch:
 
     def remove(self, key: int) -> None:
         """Remove a stored document, unless another source has brought it up to date meanwhile."""
-        if key in self._planned:
+        if any(key in waiting.planned for waiting in self._commits()):
             return
-        self._gone[key] = None
+        self._waiting.gone[key] = None
         self.tally.removed += 1
         self._flush_if_due()
 
     def remove_source(self, id: int) -> None:
         """Remove the row of a file whose documents are removed."""
-        self._gone_sources.append(id)
+        self._waiting.gone_sources.append(id)
 
     def encode_waiting(self) -> None:
         """Give a vector to all passages that have none, from the text in the database."""
@@ -384,28 +416,41 @@ class Batch:
             with self.store.transaction():
                 passages.give_vectors(self.store, ids, manifest.add_segment(self.store, segment))
                 self._note_engines()
-            self._clear()
+            self._waiting = _Waiting()
+            self._written()
+
+    def _commits(self) -> Iterator[_Waiting]:
+        """What waits for the next commit, and for the one after it."""
+        if self._full:
+            yield self._full
+        yield self._waiting
 
     def _flush_if_due(self) -> None:
-        changes = len(self._plans) + len(self._gone) + len(self._sources)
-        if (
-            self._count >= PASSAGES
-            or changes >= DOCUMENTS
-            or self._characters >= CHARACTERS
-            or time.monotonic() - self._since >= SECONDS
-        ):
+        if self._waiting.is_late:
             self.flush()
+        elif self._waiting.is_full:
+            self._commit_full()
+            self._encode()
+            self._full, self._waiting = self._waiting, _Waiting()
 
     def flush(self) -> None:
-        """Commit what waits, in one transaction; nothing where nothing does."""
-        if not (self._plans or self._sources or self._gone or self._gone_sources):
-            return
+        """Commit what waits; nothing where nothing does."""
         self._encode()
-        self._take_encoded()
+        self._commit_full()
+        self._full, self._waiting = self._waiting, _Waiting()
+        self._commit_full()
+
+    def _commit_full(self) -> None:
+        """Commit, in one transaction, what is full."""
+        full = self._full
+        if not full:
+            return
+        if not full.hashes <= self._vectors.keys() | self._copies.keys():
+            self._take_encoded()
         next_id = passages.next_id(self.store)
         fresh: dict[int, str] = {}
         ids: list[list[int]] = []
-        for plan in self._plans.values():
+        for plan in full.plans.values():
             ids.append([])
             for _, hash, kept in plan.passages:
                 id = kept.id if kept else next_id
@@ -417,21 +462,27 @@ class Batch:
         written = self._write(order, [fresh[id] for id in order]) if order else None
         store = self.store
         with store.transaction():
-            for row in self._sources.values():
+            for row in full.sources.values():
                 sources.write(store, row)
             segment = manifest.add_segment(store, written) if written else 0
-            self._write_plans(ids, segment)
+            self._write_plans(full, ids, segment)
             self._note_engines()
-            for key in self._gone:
+            for key in full.gone:
                 documents.remove(store, key)
-            for id in self._gone_sources:
-                sources.remove(store, id)
+            for source in full.gone_sources:
+                sources.remove(store, source)
         self._held |= {hash: (segment, id) for id, hash in fresh.items()}
-        self._clear()
+        self._full = None
+        self._written()
 
-    def _write_plans(self, ids: list[list[int]], segment: int) -> None:
+    def _written(self) -> None:
+        """Let go of the vectors that only what was written has needed."""
+        wanted = self._waiting.hashes
+        self._vectors = {hash: self._vectors[hash] for hash in wanted & self._vectors.keys()}
+
+    def _write_plans(self, full: _Waiting, ids: list[list[int]], segment: int) -> None:
         """Write the documents that are planned; their passages have these ids."""
-        store, plans = self.store, self._plans.values()
+        store, plans = self.store, full.plans.values()
         documents.write(
             store, [NewDocument(plan.key, plan.source, plan.mtime, plan.document) for plan in plans]
         )
@@ -465,6 +516,7 @@ class Batch:
         for segment, pairs in copied.items():
             found = self._segment(segment).vectors(np.array([id for _, id in pairs], np.int64))
             self._vectors.update(zip((hash for hash, _ in pairs), found, strict=True))
+        self._copies.clear()
         stacked = np.stack([self._vectors[hash] for hash in hashes])
         return write_segment(
             self.store, np.array(ids, np.int64), stacked, self._encoder.fingerprint

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -471,18 +472,73 @@ def test_an_encoder_that_fails_is_no_file_that_fails(
 def test_a_document_is_committed_whole(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many passages it has."""
     monkeypatch.setattr(batch, "PASSAGES", 3)
+    monkeypatch.setattr(batch, "SLICE", 2)
     seen: list[int] = []
-    write = batch.Batch.flush
+    write = batch.Batch._commit_full
 
     def watch(self: batch.Batch) -> None:
         write(self)
         with Snapshot.open(notes.index) as snapshot:
             seen.append(len(snapshot.passage_ids("notes/a.txt")))
 
-    monkeypatch.setattr(batch.Batch, "flush", watch)
+    monkeypatch.setattr(batch.Batch, "_commit_full", watch)
     notes.write("a.txt", paragraphs(*(f"word{n}" for n in range(10))))
+    notes.write("b.txt", paragraphs(*(f"other{n}" for n in range(10))))
     notes.sync()
-    assert set(seen) <= {0, 10}
+    assert set(seen) == {0, 10}
+
+
+def test_a_commit_is_written_while_what_follows_is_encoded(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The encoder begins the first texts of the next commit before, and ends them after."""
+    monkeypatch.setattr(batch, "PASSAGES", 4)
+    monkeypatch.setattr(batch, "SLICE", 2)
+    encode = type(notes.encoder).encode_passages
+    begun, committed = threading.Event(), threading.Event()
+    write = batch.Batch._write_plans
+
+    def writes(self: batch.Batch, *arguments: object) -> None:
+        assert begun.wait(10), "the encoder had nothing to do meanwhile"
+        write(self, *arguments)
+        committed.set()
+
+    def waits(self: object, texts: list[str]) -> np.ndarray:
+        if any("record 4" in text for text in texts):
+            begun.set()
+            assert committed.wait(10), "nothing was written meanwhile"
+        return encode(self, texts)
+
+    monkeypatch.setattr(batch.Batch, "_write_plans", writes)
+    monkeypatch.setattr(type(notes.encoder), "encode_passages", waits)
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        report = index.add(Document(str(n), "", f"record {n}") for n in range(10))
+    assert (report.added, report.encoded) == (10, 10)
+    assert check(notes.index) == ()
+
+
+def test_what_two_commits_share_is_encoded_once(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts that the commit before has, or has on their way; and the later document of one id."""
+    monkeypatch.setattr(batch, "PASSAGES", 3)
+    monkeypatch.setattr(batch, "SLICE", 2)
+    texts = ["a", "b", "c", "a", "b", "d", "c", "e", "a", "f", "d", "g"]
+    documents = [Document(f"{n}", "", f"text {text}") for n, text in enumerate(texts)]
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        report = index.add([*documents, Document("1", "", "text h"), Document("11", "", "text a")])
+    assert sorted(notes.encoder.encoded) == [f"text {text}" for text in "abcdefgh"]
+    assert (report.added, report.updated) == (12, 2)
+    assert (report.encoded, report.reused) == (8, 6)
+    assert check(notes.index) == ()
+    expected = notes.encoder.encode_passages(["text a", "text h"])
+    with Snapshot.open(notes.index) as snapshot:
+        ids = [snapshot.passage_ids(id) for id in ("8", "11", "1")]
+        segments = [Segment.open(notes.index, row) for row in snapshot.segments]
+        found = vectors(segments, np.array(sorted(id for [id] in ids)))
+    by_id = dict(zip(found[0].tolist(), found[1], strict=True))
+    for [id], vector in zip(ids, expected[[0, 0, 1]], strict=True):
+        np.testing.assert_allclose(by_id[id], vector, atol=1e-3)
 
 
 def test_a_commit_is_due_after_a_while(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
