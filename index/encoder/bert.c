@@ -890,6 +890,50 @@ INLINE void powers_of(int precision, float *scores, int64_t t, int64_t width, fl
         store(inverse + j, set(1.0f) / load(top + j));
 }
 
+#ifdef __AVX512BF16__
+/* The powers of scores, bfloat16 [rows, width], and what to multiply with, of up to 32 rows of a
+   query by the keys of t tokens; the scores themselves are never stored. Their largest is not taken
+   off, so that one way over them is enough: 0 where a row's sum shows that it must be. */
+static int powers_at_once(const char *query, int64_t stride, const char *keys, int64_t steps,
+                          int64_t t, int64_t width, int64_t rows, float by, char *powers,
+                          float *inverse) {
+    const int64_t panel = PANEL * stride;
+    for (int64_t r = 0; r < rows; r += ROWS) {
+        const char *row = query + r * stride;
+        floats total[ROWS] = {0};
+        for (int64_t k = 0; k < width; k += BLOCK) {
+            const char *first = keys + k * stride, *second = first + panel;
+            floats sum[ROWS][2] = {0};
+            for (int64_t s = 0; s < steps; s++) {
+                const floats low = load_floats(first + s * STEP);
+                const floats high = load_floats(second + s * STEP);
+                for (int i = 0; i < ROWS; i++) {
+                    const char *left = row + i * stride + 4 * s;
+                    sum[i][0] = MULTIPLY_BRAIN(sum[i][0], left, low);
+                    sum[i][1] = MULTIPLY_BRAIN(sum[i][1], left, high);
+                }
+            }
+            const __mmask32 there = t - k >= BLOCK ? ~0u : (1u << (t - k)) - 1;
+            for (int i = 0; i < ROWS; i++) {
+                const floats x = _mm512_maskz_mov_ps((__mmask16)there,
+                                                     power(sum[i][0] * set(by), 0));
+                const floats y = _mm512_maskz_mov_ps((__mmask16)(there >> PANEL),
+                                                     power(sum[i][1] * set(by), 0));
+                total[i] += x + y;
+                store_brains(powers + 2 * ((r + i) * width + k), x, y);
+            }
+        }
+        for (int i = 0; i < ROWS; i++) {
+            const float sum = sum_of(total[i]);
+            if (!(sum > 0x1p-64f && sum < 0x1p96f))
+                return 0;
+            inverse[r + i] = 1.0f / sum;
+        }
+    }
+    return 1;
+}
+#endif
+
 /* Attention of n tokens `asking` to the t of their text: out [n, size], in rows of `stride`. */
 static void attend(const struct model *model, const float *asking, int64_t n, const float *keys,
                    const float *values, int64_t t, float *out, char *room) {
@@ -931,11 +975,17 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
                 }
 #endif
             }
+            int have = 0;
+#ifdef __AVX512BF16__
+            if (!exact && !model->tiles)
+                have = powers_at_once(query, wide * number, key_panels, wide / 2, t, long_as, rows,
+                                      by, powers, inverse);
+#endif
             const int64_t panel = PANEL * wide * number;
-            for (int64_t k = 0; k < long_as; k += BLOCK)
+            for (int64_t k = 0; k < long_as && !have; k += BLOCK)
                 block(model, precision, F32, query, wide * number, key_panels + k * wide * number,
                       panel, wide * number / 4, scores + k, long_as, rows, 2, 0);
-            for (int64_t i = 0; i < rows; i += PANEL) {
+            for (int64_t i = 0; i < rows && !have; i += PANEL) {
                 float *here = scores + i * long_as;
                 if (exact)
                     powers_of(FLOAT32, here, t, long_as, by, here, inverse + i);

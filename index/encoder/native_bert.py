@@ -41,9 +41,6 @@ _STEP = 64  # bytes that a tile takes of a row at a time, and to which memory is
 class NativeBert:
     """A BERT encoder for which `is_bert` holds, where there are `kernels`. Threads may share it."""
 
-    # So few that what one layer hands to the next stays in a core's cache.
-    batch_tokens = 1024
-
     def __init__(
         self,
         config: Mapping[str, Json],
@@ -65,6 +62,9 @@ class NativeBert:
         self._ready = ready
         self._most = 127 if using.dot else _MOST_OF_PAIRS
         self.in_flight = _cores()
+        # So few that what one layer hands to the next stays in a core's cache; tiles are done with
+        # so few before the next weights have come.
+        self.batch_tokens = 1024 if using.tiles else 512
         self._library = using.library
         self._bert = bert = Bert(config, file)
         self._kept: list[NDArray[np.generic]] = []  # what the model points to
