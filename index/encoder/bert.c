@@ -66,6 +66,7 @@ struct layer {
 struct model {
     const struct layer *layers;
     struct tensor words, places, types; /* `types` may have no numbers */
+    struct tensor last_key, last_value; /* weights of the last layer, as the file has them, or none */
     struct norm norm;
     int64_t depth, size, heads, inner;
     int64_t precision, activation, dot, bfloat16, tiles; /* the last three: whether to use them */
@@ -651,20 +652,24 @@ struct finished {
 INLINE void finish_as(const struct product *product, const float *sums, int64_t first, int64_t rows,
                       int64_t columns, struct finished as, int activation, int precision) {
     const int64_t width = WIDE(product->outputs, PANEL);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < columns; k += LANES) {
-            const int64_t column = first + k, at = i * width + column;
-            floats x = load(product->bias + column);
-            if (precision == INT8) {
-                const floats sum = to_floats(load_wholes(sums + i * BLOCK + k));
-                const floats shift = SHIFT ? load(product->shift + column) : set(0.0f);
-                x = fma(fma(sum, load(product->scale + column), shift), set(as.scale[i]), x);
-            } else
-                x += load(sums + i * BLOCK + k);
+    for (int64_t k = 0; k < columns; k += LANES) {
+        const int64_t column = first + k;
+        const floats bias = load(product->bias + column);
+        const floats scale = precision == INT8 ? load(product->scale + column) : bias;
+        const floats shift = precision == INT8 && SHIFT ? load(product->shift + column) : set(0.0f);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t at = i * width + column;
+            const float *sum = sums + i * BLOCK + k;
+            floats x = bias;
+            if (precision == INT8)
+                x = fma(fma(to_floats(load_wholes(sum)), scale, shift), set(as.scale[i]), x);
+            else
+                x += load(sum);
             if (as.added)
                 x += load(as.added + at);
             store(as.out + at, activated(x, activation, precision == FLOAT32));
         }
+    }
 }
 
 /* In the columns of a panel or two of the product, from `first` on. */
@@ -1010,6 +1015,83 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
     }
 }
 
+enum { SEVERAL = 4, SOME = ROWS / 2 /* heads, and tokens or vectors, that are taken together */ };
+
+/* Attention of one token `asking` to the t of its text: out [size]. The scores of a head are those
+   of its query, times the weights of the keys, by the tokens; and its values are the tokens, mixed,
+   times the weights: so no token needs a key or a value, whose bias would add the same to all scores
+   and to each value. Exact but for rounding. */
+static void attend_last(const struct model *model, const float *asking, const float *tokens,
+                        int64_t t, const float *bias, float *out, float *room) {
+    const int64_t size = model->size, head = size / model->heads;
+    const int64_t heads = WIDE(model->heads, SEVERAL), long_as = WIDE(t, PANEL);
+    float *asked = room, *scores = asked + heads * size;
+    const floats by = set(1.44269504f / sqrtf((float)head));
+    memset(asked, 0, sizeof(float) * heads * size);
+    for (int64_t i = 0; i < size; i++) {
+        float *to = asked + i / head * size;
+        for (int64_t k = 0; k < size; k += LANES)
+            store(to + k, fma(set(asking[i]),
+                              numbers_at(model->last_key.numbers, model->last_key.type, i * size + k),
+                              load(to + k)));
+    }
+    for (int64_t h = 0; h < heads; h += SEVERAL) {
+        for (int64_t i = 0; i < t; i += SOME) {
+            floats sum[SEVERAL][SOME] = {0};
+            const float *row[SOME];
+            for (int j = 0; j < SOME; j++)
+                row[j] = tokens + (i + j < t ? i + j : t - 1) * size;
+            for (int64_t k = 0; k < size; k += LANES)
+                for (int j = 0; j < SEVERAL; j++) {
+                    const floats x = load(asked + (h + j) * size + k);
+                    for (int l = 0; l < SOME; l++)
+                        sum[j][l] = fma(x, load(row[l] + k), sum[j][l]);
+                }
+            for (int j = 0; j < SEVERAL; j++)
+                for (int l = 0; l < SOME; l++)
+                    scores[(h + j) * long_as + i + l] = sum_of(sum[j][l]);
+        }
+        float *mixed = asked + h * size; /* what was asked is not needed any more */
+        floats inverse[SEVERAL];
+        for (int j = 0; j < SEVERAL; j++) {
+            float *here = scores + (h + j) * long_as;
+            for (int64_t i = t; i < long_as; i++)
+                here[i] = -1e30f;
+            floats most = load(here), sum = set(0.0f);
+            for (int64_t i = LANES; i < long_as; i += LANES)
+                most = largest(most, load(here + i));
+            const floats top = set(largest_of(most));
+            for (int64_t i = 0; i < long_as; i += LANES) {
+                const floats x = power((load(here + i) - top) * by, 1);
+                sum += x;
+                store(here + i, x);
+            }
+            inverse[j] = set(1.0f / sum_of(sum));
+        }
+        for (int64_t k = 0; k < size; k += SOME * LANES) {
+            floats sum[SEVERAL][SOME] = {0};
+            for (int64_t i = 0; i < t; i++)
+                for (int l = 0; l < SOME; l++) {
+                    const floats x = load(tokens + i * size + k + l * LANES);
+                    for (int j = 0; j < SEVERAL; j++)
+                        sum[j][l] = fma(set(scores[(h + j) * long_as + i]), x, sum[j][l]);
+                }
+            for (int j = 0; j < SEVERAL; j++)
+                for (int l = 0; l < SOME; l++)
+                    store(mixed + j * size + k + l * LANES, sum[j][l] * inverse[j]);
+        }
+    }
+    for (int64_t i = 0; i < size; i++) {
+        const float *mixed = asked + i / head * size;
+        floats sum = set(0.0f);
+        for (int64_t k = 0; k < size; k += LANES)
+            sum = fma(load(mixed + k),
+                      numbers_at(model->last_value.numbers, model->last_value.type, i * size + k),
+                      sum);
+        out[i] = sum_of(sum) + bias[i];
+    }
+}
+
 /* ---- The whole ------------------------------------------------------------------------------ */
 
 /* Where in the memory that a call is given its parts lie, in bytes from its start. */
@@ -1037,7 +1119,10 @@ static struct rooms rooms_for(const struct model *model, int64_t n, int64_t long
     r.panels = r.feed_left + r.fed * (WIDE(2 * inner, STEP) + 4);
     r.panels = WIDE(r.panels, STEP);
     r.attention = r.panels + 2 * PANEL * 4 * (inner > size ? inner : size);
-    r.end = r.attention + 4 * (2 * most * head + 2 * BLOCK * head + 2 * BLOCK * most) + STEP;
+    const int64_t heads = WIDE(model->heads, SEVERAL);
+    const int64_t all = 2 * most * head + 2 * BLOCK * head + 2 * BLOCK * most;
+    const int64_t one = heads * (size + most);
+    r.end = r.attention + 4 * (all > one ? all : one) + STEP;
     return r;
 }
 
@@ -1125,25 +1210,37 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
     for (int64_t depth = 0; depth < model->depth; depth++) {
         const struct layer *layer = model->layers + depth;
         const int last = places && depth == model->depth - 1;
-        const struct left left = left_of(precision, tokens, n, size, memory + at.left);
-        multiply(model, &layer->key, left, n, key, NULL, NONE, panels);
-        multiply(model, &layer->value, left, n, value, NULL, NONE, panels);
-        if (!last)
-            multiply(model, &layer->query, left, n, query, NULL, NONE, panels);
-        else { /* from here on there is one token of each text */
+        const int keyless = last && model->last_key.numbers;
+        if (!keyless) {
+            const struct left left = left_of(precision, tokens, n, size, memory + at.left);
+            multiply(model, &layer->key, left, n, key, NULL, NONE, panels);
+            multiply(model, &layer->value, left, n, value, NULL, NONE, panels);
+            if (!last)
+                multiply(model, &layer->query, left, n, query, NULL, NONE, panels);
+        }
+        float *asking = keyless ? key : tokens;
+        if (last) { /* from here on there is one token of each text */
             int64_t start = 0;
             for (int64_t i = 0; i < texts; start += sizes[i++])
-                memmove(tokens + i * size, tokens + (start + places[i]) * size, 4 * size);
+                memmove(asking + i * size, tokens + (start + places[i]) * size, 4 * size);
             multiply(model, &layer->query,
-                     left_of(precision, tokens, texts, size, memory + at.left), texts, query, NULL,
+                     left_of(precision, asking, texts, size, memory + at.left), texts, query, NULL,
                      NONE, panels);
         }
         int64_t start = 0;
         for (int64_t i = 0; i < texts; start += sizes[i++]) {
             const int64_t first = last ? i : start;
-            attend(model, query + first * size, last ? 1 : sizes[i], key + start * size,
-                   value + start * size, sizes[i], mixed + first * size, memory + at.attention);
+            if (keyless)
+                attend_last(model, query + first * size, tokens + start * size, sizes[i],
+                            layer->value.bias, mixed + first * size,
+                            (float *)(memory + at.attention));
+            else
+                attend(model, query + first * size, last ? 1 : sizes[i], key + start * size,
+                       value + start * size, sizes[i], mixed + first * size,
+                       memory + at.attention);
         }
+        if (keyless)
+            memcpy(tokens, asking, sizeof(float) * texts * size);
         feed(model, layer, tokens, mixed, last ? texts : n, memory, at);
     }
     const int64_t given = places ? texts : n;

@@ -63,6 +63,8 @@ class Model(Structure):
         ("words", Tensor),
         ("places", Tensor),
         ("types", Tensor),
+        ("last_key", Tensor),
+        ("last_value", Tensor),
         ("norm", Norm),
         ("depth", c_int64),
         ("size", c_int64),

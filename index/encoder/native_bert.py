@@ -76,6 +76,7 @@ class NativeBert:
                 self._tensor(bert.table(name)) if name in bert.family.tables else Tensor()
                 for name in BERT.tables
             ),
+            *self._last(),
             self._norm(f"{bert.prefix}embeddings.LayerNorm"),
             bert.depth,
             bert.size,
@@ -149,6 +150,13 @@ class NativeBert:
             *map(self._product, (inner, outer)),
             self._norm(norm),
         )
+
+    def _last(self) -> tuple[Tensor, Tensor]:
+        """Weights of the last layer's keys and values, for one token's attention; or none."""
+        if self._bert.size % _STEP:  # more than a call takes of a row at a time
+            return Tensor(), Tensor()
+        _, key, value, *_ = self._bert.parts(self._bert.depth - 1)
+        return self._tensor(f"{key}.weight"), self._tensor(f"{value}.weight")
 
     def _product(self, name: str) -> Product:
         outputs, inputs = self._bert.weights.shape(f"{name}.weight")
