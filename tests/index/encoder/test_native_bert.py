@@ -134,7 +134,15 @@ def test_families(family: str, using: Kernels, new_model: NewModel, texts: list[
 
 @pytest.mark.parametrize(
     ("size", "heads", "inner"),
-    [(40, 5, 37), (64, 1, 16), (96, 2, 200), (128, 2, 448), (18, 3, 1), (272, 4, 130)],
+    [
+        (40, 5, 37),
+        (64, 1, 16),
+        (96, 2, 200),
+        (128, 2, 448),
+        (18, 3, 1),
+        (272, 4, 130),
+        (192, 6, 40),
+    ],
 )
 def test_sizes(size: int, heads: int, inner: int, using: Kernels, new_model: NewModel) -> None:
     """Of models that no panel divides, and of texts at the edges of blocks and groups."""
@@ -169,7 +177,7 @@ def test_token_types(
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("size", [32, 40])
+@pytest.mark.parametrize("size", [32, 40, 64])
 def test_stored_types(
     dtype: torch.dtype, size: int, using: Kernels, new_model: NewModel, texts: list[str]
 ) -> None:
@@ -180,10 +188,14 @@ def test_stored_types(
     assert_equal_in_both(folder, all_batches(folder, texts), using)
 
 
-@pytest.mark.parametrize("times", [0, 100, -100])
-def test_scores_as_large_as_can_be(times: int, using: Kernels, new_model: NewModel) -> None:
+@pytest.mark.parametrize(
+    ("size", "times"), [(32, 0), (32, 100), (32, -100), (64, 0), (64, 20), (64, -20)]
+)
+def test_scores_as_large_as_can_be(
+    size: int, times: int, using: Kernels, new_model: NewModel
+) -> None:
     """All the same, or so far apart that one token has all the attention."""
-    folder = new_model("bert", max_position_embeddings=100)
+    folder = new_model("bert", hidden_size=size, max_position_embeddings=100)
     file = folder / "model.safetensors"
     tensors = load_file(file)
     for name in tensors:
@@ -192,11 +204,14 @@ def test_scores_as_large_as_can_be(times: int, using: Kernels, new_model: NewMod
     save_file(tensors, file, metadata={"format": "pt"})
     batch = ragged([100, 50, 3], 60)
     expected = TorchTransformer(folder, "cpu", "float32").forward(batch)
+    first = pooling_weights(batch.mask, ("cls",))
     for precision in precisions_of(using):
-        found = native(folder, precision, using).forward(batch)
-        assert np.isfinite(found).all()
+        model = native(folder, precision, using)
+        found, alone = model.forward(batch), model.pooled(batch, first, None)[0][:, 0]
+        assert np.isfinite(found).all() and np.isfinite(alone).all()
         if precision == "float32":
             np.testing.assert_allclose(found[batch.mask], expected[batch.mask], 1e-3, 1e-3)
+            np.testing.assert_allclose(alone, expected[:, 0], 1e-3, 1e-3)
 
 
 def precisions_of(using: Kernels) -> list[Precision]:
