@@ -20,8 +20,8 @@ from .store.store import Store
 from .types import Document, Json, Passage, SegmentRow
 from .vectors import Segment
 
-# A commit is due after so many passages, or documents, or characters, or seconds: what an
-# interrupted run does again at most, and what it holds in memory. Where passages come fast, few
+# A commit is due after so many passages, or documents, or characters, or seconds. What two have is
+# done again at most after an interrupted run, and held in memory. Where passages come fast, few
 # large commits take less time than many small ones; what they write must fit into the cache of a
 # transaction (store.py).
 PASSAGES = 4_096
@@ -168,8 +168,9 @@ class _Slice(threading.Thread):
 class Batch:
     """Changes that wait for the next commit. Nothing is lost or half done where it is dropped.
 
-    Where one commit is full, the next begins to fill, so that its first texts are encoded while
-    that is written.
+    As many as a commit may have are written once their last texts are encoded; the next come
+    together meanwhile, and while the former are written the first texts of these are encoded. Those
+    that are late are written at once: documents come slowly then, or their vectors do.
     """
 
     def __init__(
@@ -193,12 +194,12 @@ class Batch:
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._copies: dict[str, tuple[int, int]] = {}
         self._waiting = _Waiting()
-        self._full: _Waiting | None = None
+        self._closed = _Waiting()  # what is written before it
+        self._last: _Slice | None = None  # with the last texts of what is closed
 
     def waiting_source(self, name: str) -> SourceRow | None:
         """The row of a file that waits for the commit, None where none does."""
-        full = self._full.sources if self._full else {}
-        return self._waiting.sources.get(name) or full.get(name)
+        return self._waiting.sources.get(name) or self._closed.sources.get(name)
 
     def new_source_id(self) -> int:
         """An id for a file that was never read."""
@@ -208,7 +209,7 @@ class Batch:
     def put_source(self, row: SourceRow) -> None:
         """Insert or replace the row of a file."""
         self._waiting.sources[row.name] = row
-        self._flush_if_due()
+        self.commit_if_due()
 
     def put(
         self,
@@ -256,7 +257,7 @@ class Batch:
         if any(
             any(document.id in waiting.plans for document in some)
             or any(row.key in waiting.gone for row in rows.values())
-            for waiting in self._commits()
+            for waiting in (self._closed, self._waiting)
         ):
             self.flush()
             rows = self._stored(some)
@@ -275,6 +276,7 @@ class Batch:
             if row and document.id in same:
                 self.tally.unchanged += 1
                 puts.append(Put(document.id, "unchanged", 0, 0, row.key))
+                self.commit_if_due()
                 continue
             before, key = self.tally.reused, row.key if row else self._next_key
             old = passages.of_document(self.store, key) if row else []
@@ -287,7 +289,7 @@ class Batch:
                 self._next_key += 1
             result: Literal["created", "updated"] = "updated" if row else "created"
             puts.append(Put(document.id, result, count - reused, reused, key))
-            self._flush_if_due()
+            self.commit_if_due()
         return puts
 
     def _stored(self, some: Sequence[Document]) -> dict[str, DocumentRow]:
@@ -311,7 +313,7 @@ class Batch:
         [cuts] = self._cut([document])
         self._plan(key, source, mtime, document, cuts, passages.of_document(self.store, key))
         self.tally.updated += 1
-        self._flush_if_due()
+        self.commit_if_due()
 
     def _plan(
         self,
@@ -332,9 +334,7 @@ class Batch:
             kept = by_hash[hash].pop() if by_hash.get(hash) else None
             planned.append((passage, hash, kept))
             if kept is None or kept.segment is None:
-                if hash in given:
-                    self._vectors[hash] = given[hash]
-                self._want(hash, text)
+                self._want(hash, text, given)
                 self._waiting.count += 1
             else:
                 self.tally.reused += 1
@@ -348,21 +348,23 @@ class Batch:
         """Note which of the texts have a vector in the index, before they are wanted."""
         self._held = passages.with_vectors(self.store, hashes)
 
-    def _want(self, hash: str, text: str) -> None:
+    def _want(self, hash: str, text: str, given: Mapping[str, NDArray[np.float32]] = NONE) -> None:
         """See to it that there is a vector for this text when what waits is committed."""
         self._waiting.hashes.add(hash)
         coming = self._slice.texts if self._slice else {}
         if any(hash in some for some in (self._vectors, self._texts, self._copies, coming)):
             self.tally.reused += 1
             return
-        if hash in self._held:
-            self._copies[hash] = self._held[hash]
+        if hash in given or hash in self._held:
+            if hash in given:
+                self._vectors[hash] = given[hash]
+            else:
+                self._copies[hash] = self._held[hash]
             self.tally.reused += 1
             return
         self._texts[hash] = text
         if len(self._texts) >= SLICE:
             self._encode()
-            self._commit_full()
 
     def _encode(self) -> None:
         """Send the texts that wait to the encoder, as soon as it has done those before them."""
@@ -386,11 +388,11 @@ class Batch:
 
     def remove(self, key: int) -> None:
         """Remove a stored document, unless another source has brought it up to date meanwhile."""
-        if any(key in waiting.planned for waiting in self._commits()):
+        if key in self._waiting.planned or key in self._closed.planned:
             return
         self._waiting.gone[key] = None
         self.tally.removed += 1
-        self._flush_if_due()
+        self.commit_if_due()
 
     def remove_source(self, id: int) -> None:
         """Remove the row of a file whose documents are removed."""
@@ -417,40 +419,50 @@ class Batch:
                 passages.give_vectors(self.store, ids, manifest.add_segment(self.store, segment))
                 self._note_engines()
             self._waiting = _Waiting()
-            self._written()
+            self._forget_vectors()
 
-    def _commits(self) -> Iterator[_Waiting]:
-        """What waits for the next commit, and for the one after it."""
-        if self._full:
-            yield self._full
-        yield self._waiting
-
-    def _flush_if_due(self) -> None:
+    def commit_if_due(self) -> None:
+        """Commit what is to be committed by now. To be asked also where nothing has changed."""
         if self._waiting.is_late:
             self.flush()
-        elif self._waiting.is_full:
-            self._commit_full()
+            return
+        if self._closed and not self._is_busy(self._last):
+            if not self._is_busy(self._slice):
+                self._encode()
+            self._commit()
+        if self._waiting.is_full:
             self._encode()
-            self._full, self._waiting = self._waiting, _Waiting()
+            self._close()
 
     def flush(self) -> None:
-        """Commit what waits; nothing where nothing does."""
+        """Commit all that waits; nothing where nothing does."""
         self._encode()
-        self._commit_full()
-        self._full, self._waiting = self._waiting, _Waiting()
-        self._commit_full()
+        self._close()
+        self._commit()
+        self._take_encoded()
 
-    def _commit_full(self) -> None:
-        """Commit, in one transaction, what is full."""
-        full = self._full
-        if not full:
+    def _is_busy(self, some: _Slice | None) -> bool:
+        """Whether these texts are still on their way."""
+        return some is not None and some is self._slice and some.is_alive()
+
+    def _close(self) -> None:
+        """Let what waits, whose texts have been sent, be the next to be committed."""
+        self._commit()
+        self._closed, self._waiting, self._last = self._waiting, _Waiting(), self._slice
+
+    def _commit(self) -> None:
+        """Commit what is closed, in one transaction, once it is encoded."""
+        closed = self._closed
+        if not closed:
             return
-        if not full.hashes <= self._vectors.keys() | self._copies.keys():
+        if not closed.hashes <= self._vectors.keys() | self._copies.keys():
+            if self._slice is None:  # the encoder has failed on them before
+                self._encode()
             self._take_encoded()
         next_id = passages.next_id(self.store)
         fresh: dict[int, str] = {}
         ids: list[list[int]] = []
-        for plan in full.plans.values():
+        for plan in closed.plans.values():
             ids.append([])
             for _, hash, kept in plan.passages:
                 id = kept.id if kept else next_id
@@ -462,27 +474,27 @@ class Batch:
         written = self._write(order, [fresh[id] for id in order]) if order else None
         store = self.store
         with store.transaction():
-            for row in full.sources.values():
+            for row in closed.sources.values():
                 sources.write(store, row)
             segment = manifest.add_segment(store, written) if written else 0
-            self._write_plans(full, ids, segment)
+            self._write_plans(closed, ids, segment)
             self._note_engines()
-            for key in full.gone:
+            for key in closed.gone:
                 documents.remove(store, key)
-            for source in full.gone_sources:
+            for source in closed.gone_sources:
                 sources.remove(store, source)
         self._held |= {hash: (segment, id) for id, hash in fresh.items()}
-        self._full = None
-        self._written()
+        self._closed = _Waiting()
+        self._forget_vectors()
 
-    def _written(self) -> None:
-        """Let go of the vectors that only what was written has needed."""
-        wanted = self._waiting.hashes
-        self._vectors = {hash: self._vectors[hash] for hash in wanted & self._vectors.keys()}
+    def _forget_vectors(self) -> None:
+        """Let go of those that nothing needs which waits; copies, so that no slice is held."""
+        wanted = self._waiting.hashes & self._vectors.keys()
+        self._vectors = {hash: self._vectors[hash].copy() for hash in wanted}
 
-    def _write_plans(self, full: _Waiting, ids: list[list[int]], segment: int) -> None:
+    def _write_plans(self, closed: _Waiting, ids: list[list[int]], segment: int) -> None:
         """Write the documents that are planned; their passages have these ids."""
-        store, plans = self.store, full.plans.values()
+        store, plans = self.store, closed.plans.values()
         documents.write(
             store, [NewDocument(plan.key, plan.source, plan.mtime, plan.document) for plan in plans]
         )

@@ -102,6 +102,7 @@ class _Run:
                     continue
                 self._take_file(item, root, known.get(item.id))
                 self._files += 1
+                self.batch.commit_if_due()
                 self._tell()
             self._count_kept()
         if self._prune:

@@ -898,7 +898,8 @@ INLINE void powers_of(int precision, float *scores, int64_t t, int64_t width, fl
 #ifdef __AVX512BF16__
 /* The powers of scores, bfloat16 [rows, width], and what to multiply with, of up to 32 rows of a
    query by the keys of t tokens; the scores themselves are never stored. Their largest is not taken
-   off, so that one way over them is enough: 0 where a row's sum shows that it must be. */
+   off, so that one way over them is enough: 0, and nothing to be used, where a row's powers are too
+   large or too small for that, as their sum shows. */
 static int powers_at_once(const char *query, int64_t stride, const char *keys, int64_t steps,
                           int64_t t, int64_t width, int64_t rows, float by, char *powers,
                           float *inverse) {
@@ -930,7 +931,7 @@ static int powers_at_once(const char *query, int64_t stride, const char *keys, i
         }
         for (int i = 0; i < ROWS; i++) {
             const float sum = sum_of(total[i]);
-            if (!(sum > 0x1p-64f && sum < 0x1p96f))
+            if (!(sum > 0x1p-64f && sum < 0x1p64f))
                 return 0;
             inverse[r + i] = 1.0f / sum;
         }
@@ -980,23 +981,26 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
                 }
 #endif
             }
-            int have = 0;
+            int done = 0;
 #ifdef __AVX512BF16__
             if (!exact && !model->tiles)
-                have = powers_at_once(query, wide * number, key_panels, wide / 2, t, long_as, rows,
+                done = powers_at_once(query, wide * number, key_panels, wide / 2, t, long_as, rows,
                                       by, powers, inverse);
 #endif
-            const int64_t panel = PANEL * wide * number;
-            for (int64_t k = 0; k < long_as && !have; k += BLOCK)
-                block(model, precision, F32, query, wide * number, key_panels + k * wide * number,
-                      panel, wide * number / 4, scores + k, long_as, rows, 2, 0);
-            for (int64_t i = 0; i < rows && !have; i += PANEL) {
-                float *here = scores + i * long_as;
-                if (exact)
-                    powers_of(FLOAT32, here, t, long_as, by, here, inverse + i);
-                else
-                    powers_of(BFLOAT16, here, t, long_as, by, (char *)powers + 2 * i * long_as,
-                              inverse + i);
+            if (!done) {
+                const int64_t panel = PANEL * wide * number;
+                for (int64_t k = 0; k < long_as; k += BLOCK)
+                    block(model, precision, F32, query, wide * number,
+                          key_panels + k * wide * number, panel, wide * number / 4, scores + k,
+                          long_as, rows, 2, 0);
+                for (int64_t i = 0; i < rows; i += PANEL) {
+                    float *here = scores + i * long_as;
+                    if (exact)
+                        powers_of(FLOAT32, here, t, long_as, by, here, inverse + i);
+                    else
+                        powers_of(BFLOAT16, here, t, long_as, by, (char *)powers + 2 * i * long_as,
+                                  inverse + i);
+                }
             }
             for (int64_t k = 0; k < wide; k += BLOCK)
                 block(model, precision, F32, powers, long_as * number,
@@ -1015,16 +1019,24 @@ static void attend(const struct model *model, const float *asking, int64_t n, co
     }
 }
 
-enum { SEVERAL = 4, SOME = ROWS / 2 /* heads, and tokens or vectors, that are taken together */ };
+enum { HEADS = 4, TOGETHER = ROWS / 2, FEW = 32 /* tokens */ };
+_Static_assert(TOGETHER * LANES <= 64, "of what Python lets `last_key` have the width be a multiple");
 
-/* Attention of one token `asking` to the t of its text: out [size]. The scores of a head are those
-   of its query, times the weights of the keys, by the tokens; and its values are the tokens, mixed,
-   times the weights: so no token needs a key or a value, whose bias would add the same to all scores
-   and to each value. Exact but for rounding. */
+/* Whether a text of t tokens needs keys and values in a layer. Where it asks for one token, they
+   take longer than `attend_last`, but for few tokens in less than float32. */
+INLINE int needs_keys(const struct model *model, int last, int64_t t) {
+    return !last || !model->last_key.numbers || (model->precision != FLOAT32 && t < FEW);
+}
+
+/* Attention of one token `asking` to the t of its text: out [size]. A head's scores are its query,
+   times the weights of the keys, by the tokens; what it gives is the tokens, mixed, times the
+   weights of the values. So no token needs a key or a value. The keys' bias, which adds the same to
+   all scores, is left out, and the values' `bias` added in the end. In all precisions the weights
+   are as the file has them, and numbers float32. */
 static void attend_last(const struct model *model, const float *asking, const float *tokens,
                         int64_t t, const float *bias, float *out, float *room) {
     const int64_t size = model->size, head = size / model->heads;
-    const int64_t heads = WIDE(model->heads, SEVERAL), long_as = WIDE(t, PANEL);
+    const int64_t heads = WIDE(model->heads, HEADS), long_as = WIDE(t, PANEL);
     float *asked = room, *scores = asked + heads * size;
     const floats by = set(1.44269504f / sqrtf((float)head));
     memset(asked, 0, sizeof(float) * heads * size);
@@ -1035,25 +1047,25 @@ static void attend_last(const struct model *model, const float *asking, const fl
                               numbers_at(model->last_key.numbers, model->last_key.type, i * size + k),
                               load(to + k)));
     }
-    for (int64_t h = 0; h < heads; h += SEVERAL) {
-        for (int64_t i = 0; i < t; i += SOME) {
-            floats sum[SEVERAL][SOME] = {0};
-            const float *row[SOME];
-            for (int j = 0; j < SOME; j++)
+    for (int64_t h = 0; h < heads; h += HEADS) {
+        for (int64_t i = 0; i < t; i += TOGETHER) {
+            floats sum[HEADS][TOGETHER] = {0};
+            const float *row[TOGETHER];
+            for (int j = 0; j < TOGETHER; j++)
                 row[j] = tokens + (i + j < t ? i + j : t - 1) * size;
             for (int64_t k = 0; k < size; k += LANES)
-                for (int j = 0; j < SEVERAL; j++) {
+                for (int j = 0; j < HEADS; j++) {
                     const floats x = load(asked + (h + j) * size + k);
-                    for (int l = 0; l < SOME; l++)
+                    for (int l = 0; l < TOGETHER; l++)
                         sum[j][l] = fma(x, load(row[l] + k), sum[j][l]);
                 }
-            for (int j = 0; j < SEVERAL; j++)
-                for (int l = 0; l < SOME; l++)
+            for (int j = 0; j < HEADS; j++)
+                for (int l = 0; l < TOGETHER; l++)
                     scores[(h + j) * long_as + i + l] = sum_of(sum[j][l]);
         }
         float *mixed = asked + h * size; /* what was asked is not needed any more */
-        floats inverse[SEVERAL];
-        for (int j = 0; j < SEVERAL; j++) {
+        floats inverse[HEADS];
+        for (int j = 0; j < HEADS; j++) {
             float *here = scores + (h + j) * long_as;
             for (int64_t i = t; i < long_as; i++)
                 here[i] = -1e30f;
@@ -1068,16 +1080,16 @@ static void attend_last(const struct model *model, const float *asking, const fl
             }
             inverse[j] = set(1.0f / sum_of(sum));
         }
-        for (int64_t k = 0; k < size; k += SOME * LANES) {
-            floats sum[SEVERAL][SOME] = {0};
+        for (int64_t k = 0; k < size; k += TOGETHER * LANES) {
+            floats sum[HEADS][TOGETHER] = {0};
             for (int64_t i = 0; i < t; i++)
-                for (int l = 0; l < SOME; l++) {
+                for (int l = 0; l < TOGETHER; l++) {
                     const floats x = load(tokens + i * size + k + l * LANES);
-                    for (int j = 0; j < SEVERAL; j++)
+                    for (int j = 0; j < HEADS; j++)
                         sum[j][l] = fma(set(scores[(h + j) * long_as + i]), x, sum[j][l]);
                 }
-            for (int j = 0; j < SEVERAL; j++)
-                for (int l = 0; l < SOME; l++)
+            for (int j = 0; j < HEADS; j++)
+                for (int l = 0; l < TOGETHER; l++)
                     store(mixed + j * size + k + l * LANES, sum[j][l] * inverse[j]);
         }
     }
@@ -1119,7 +1131,7 @@ static struct rooms rooms_for(const struct model *model, int64_t n, int64_t long
     r.panels = r.feed_left + r.fed * (WIDE(2 * inner, STEP) + 4);
     r.panels = WIDE(r.panels, STEP);
     r.attention = r.panels + 2 * PANEL * 4 * (inner > size ? inner : size);
-    const int64_t heads = WIDE(model->heads, SEVERAL);
+    const int64_t heads = WIDE(model->heads, HEADS);
     const int64_t all = 2 * most * head + 2 * BLOCK * head + 2 * BLOCK * most;
     const int64_t one = heads * (size + most);
     r.end = r.attention + 4 * (all > one ? all : one) + STEP;
@@ -1210,37 +1222,42 @@ void encode(const struct model *model, const int64_t *words, const int64_t *posi
     for (int64_t depth = 0; depth < model->depth; depth++) {
         const struct layer *layer = model->layers + depth;
         const int last = places && depth == model->depth - 1;
-        const int keyless = last && model->last_key.numbers;
-        if (!keyless) {
-            const struct left left = left_of(precision, tokens, n, size, memory + at.left);
-            multiply(model, &layer->key, left, n, key, NULL, NONE, panels);
-            multiply(model, &layer->value, left, n, value, NULL, NONE, panels);
-            if (!last)
-                multiply(model, &layer->query, left, n, query, NULL, NONE, panels);
-        }
-        float *asking = keyless ? key : tokens;
         if (last) { /* from here on there is one token of each text */
             int64_t start = 0;
             for (int64_t i = 0; i < texts; start += sizes[i++])
-                memmove(asking + i * size, tokens + (start + places[i]) * size, 4 * size);
-            multiply(model, &layer->query,
-                     left_of(precision, asking, texts, size, memory + at.left), texts, query, NULL,
-                     NONE, panels);
+                memcpy(mixed + i * size, tokens + (start + places[i]) * size, 4 * size);
+            const struct left left = left_of(precision, mixed, texts, size, memory + at.left);
+            multiply(model, &layer->query, left, texts, query, NULL, NONE, panels);
         }
-        int64_t start = 0;
-        for (int64_t i = 0; i < texts; start += sizes[i++]) {
-            const int64_t first = last ? i : start;
-            if (keyless)
-                attend_last(model, query + first * size, tokens + start * size, sizes[i],
-                            layer->value.bias, mixed + first * size,
-                            (float *)(memory + at.attention));
-            else
-                attend(model, query + first * size, last ? 1 : sizes[i], key + start * size,
-                       value + start * size, sizes[i], mixed + first * size,
-                       memory + at.attention);
+        for (int64_t i = 0, start = 0; i < texts;) {
+            int64_t end = i, rows = 0; /* texts that need keys, one after the other */
+            while (end < texts && needs_keys(model, last, sizes[end]))
+                rows += sizes[end++];
+            if (rows) {
+                const struct left left =
+                    left_of(precision, tokens + start * size, rows, size, memory + at.left);
+                const int64_t from = start * size;
+                multiply(model, &layer->key, left, rows, key + from, NULL, NONE, panels);
+                multiply(model, &layer->value, left, rows, value + from, NULL, NONE, panels);
+                if (!last)
+                    multiply(model, &layer->query, left, rows, query + from, NULL, NONE, panels);
+            }
+            for (; i < end; start += sizes[i++]) {
+                const int64_t first = (last ? i : start) * size;
+                attend(model, query + first, last ? 1 : sizes[i], key + start * size,
+                       value + start * size, sizes[i], mixed + first, memory + at.attention);
+            }
+            if (i < texts) {
+                attend_last(model, query + i * size, tokens + start * size, sizes[i],
+                            layer->value.bias, mixed + i * size, (float *)(memory + at.attention));
+                start += sizes[i++];
+            }
         }
-        if (keyless)
-            memcpy(tokens, asking, sizeof(float) * texts * size);
+        if (last) {
+            int64_t start = 0;
+            for (int64_t i = 0; i < texts; start += sizes[i++])
+                memmove(tokens + i * size, tokens + (start + places[i]) * size, 4 * size);
+        }
         feed(model, layer, tokens, mixed, last ? texts : n, memory, at);
     }
     const int64_t given = places ? texts : n;

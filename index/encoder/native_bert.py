@@ -1,7 +1,8 @@
 """BERT on a CPU by kernels of our own (`bert.c`), in float32, bfloat16 or int8.
 
 In int8, weights are symmetric and have a scale for each output, and what a product takes of a token
-has a scale of its own: nothing is calibrated, and no text changes another's vector.
+has a scale of its own: nothing is calibrated, and no text changes another's vector. Where the
+pooling reads one token, the last layer's keys and values are of the weights as the file has them.
 """
 
 import os
@@ -35,6 +36,7 @@ _ACTIVATIONS = {
 _PANEL = 16  # columns of a panel, and what rows are a multiple of
 _KEPT = 64 << 20  # bytes of the largest memory that is kept from one call to the next
 _MOST_OF_PAIRS = 63  # of weights in int8 without `dot`: 2 * 255 * 63 is a number of 16 bits
+_TOGETHER = 64  # numbers of a row that one token's attention may take at a time
 _STEP = 64  # bytes that a tile takes of a row at a time, and to which memory is aligned
 
 
@@ -62,9 +64,10 @@ class NativeBert:
         self._ready = ready
         self._most = 127 if using.dot else _MOST_OF_PAIRS
         self.in_flight = _cores()
-        # So few that what one layer hands to the next stays in a core's cache; tiles are done with
-        # so few before the next weights have come.
-        self.batch_tokens = 1024 if using.tiles else 512
+        tiles = using.tiles and precision != "float32"
+        # So few that what one layer hands to the next stays in a core's cache. Tiles take longer to
+        # fetch the weights than to multiply so few tokens by them.
+        self.batch_tokens = 1024 if tiles else 512
         self._library = using.library
         self._bert = bert = Bert(config, file)
         self._kept: list[NDArray[np.generic]] = []  # what the model points to
@@ -86,7 +89,7 @@ class NativeBert:
             _ACTIVATIONS[bert.activation],
             using.dot,
             using.bfloat16,
-            using.tiles and precision != "float32",
+            tiles,
             bert.epsilon,
         )
 
@@ -153,7 +156,7 @@ class NativeBert:
 
     def _last(self) -> tuple[Tensor, Tensor]:
         """Weights of the last layer's keys and values, for one token's attention; or none."""
-        if self._bert.size % _STEP:  # more than a call takes of a row at a time
+        if self._bert.size % _TOGETHER:
             return Tensor(), Tensor()
         _, key, value, *_ = self._bert.parts(self._bert.depth - 1)
         return self._tensor(f"{key}.weight"), self._tensor(f"{value}.weight")

@@ -12,6 +12,7 @@ import pytest
 
 from clsearch.index import Index, Progress, SyncReport, batch
 from clsearch.index import sync as sync_module
+from clsearch.index.batch import text_hash
 from clsearch.index.check import check
 from clsearch.index.errors import ModelError, SourceError, UsageError
 from clsearch.index.files import segment_path
@@ -474,14 +475,14 @@ def test_a_document_is_committed_whole(notes: Notes, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(batch, "PASSAGES", 3)
     monkeypatch.setattr(batch, "SLICE", 2)
     seen: list[int] = []
-    write = batch.Batch._commit_full
+    write = batch.Batch._commit
 
     def watch(self: batch.Batch) -> None:
         write(self)
         with Snapshot.open(notes.index) as snapshot:
             seen.append(len(snapshot.passage_ids("notes/a.txt")))
 
-    monkeypatch.setattr(batch.Batch, "_commit_full", watch)
+    monkeypatch.setattr(batch.Batch, "_commit", watch)
     notes.write("a.txt", paragraphs(*(f"word{n}" for n in range(10))))
     notes.write("b.txt", paragraphs(*(f"other{n}" for n in range(10))))
     notes.sync()
@@ -514,6 +515,102 @@ def test_a_commit_is_written_while_what_follows_is_encoded(
     with Index.open(notes.index, encoder=notes.encoder) as index:
         report = index.add(Document(str(n), "", f"record {n}") for n in range(10))
     assert (report.added, report.encoded) == (10, 10)
+    assert check(notes.index) == ()
+
+
+def test_what_is_encoded_waits_for_no_more_changes(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is committed while records, and files, that are as they were go by."""
+    monkeypatch.setattr(batch, "PASSAGES", 4)
+    monkeypatch.setattr(batch, "TOGETHER", 1)
+    old = [Document(f"old {n}", "", "old") for n in range(50)]
+    new = [Document(f"{n}", "", f"record {n}") for n in range(4)]
+    committed: list[bool] = []
+
+    def look() -> None:
+        with Snapshot.open(notes.index) as snapshot:
+            committed.append({"0", "1", "2", "3"} <= set(snapshot.document_ids()))
+
+    def some() -> Iterator[Document]:
+        for document in [*new, *old]:
+            yield document
+            if document.id.startswith("old"):
+                time.sleep(0.01)
+                look()
+
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        index.add(old)
+        index.add(some())
+    assert committed[-1]
+    assert committed == sorted(committed)
+
+    kept = [notes.write(f"{n:02}.txt", f"file {n}") for n in range(50)]
+    notes.sync()
+    kept[0].write_text(paragraphs(*(f"changed{n}" for n in range(4))))
+    seen: list[int] = []
+
+    def tell(_: Progress) -> None:
+        time.sleep(0.01)
+        with Snapshot.open(notes.index) as snapshot:
+            seen.append(len(snapshot.passage_ids("notes/00.txt")))
+
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        index.sync([notes.folder], progress=tell)
+    assert (seen[0], seen[-1]) == (1, 4)
+    assert check(notes.index) == ()
+
+
+def test_a_batch_goes_on_after_the_encoder_has_failed(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what was asked of it, and with more, whichever slice it was that failed."""
+    monkeypatch.setattr(batch, "PASSAGES", 4)
+    encode = type(notes.encoder).encode_passages
+    documents = [Document(str(n), "", f"record {n}") for n in range(20)]
+    for slice_size, failing in [(512, 0), (2, 0), (2, 1), (2, 3), (512, 1)]:
+        monkeypatch.setattr(batch, "SLICE", slice_size)
+        calls = iter(range(1000))
+
+        def fail(
+            self: object, texts: list[str], calls: Iterator[int] = calls, failing: int = failing
+        ) -> np.ndarray:
+            if next(calls) == failing:
+                raise ConnectionError("no answer")
+            return encode(self, texts)
+
+        monkeypatch.setattr(type(notes.encoder), "encode_passages", fail)
+        failed: list[str] = []
+        path = notes.root / f"{slice_size} {failing}"
+        with Index.open(path, encoder=notes.encoder) as index:
+            waiting = batch.Batch(index._store, notes.encoder, Tally())
+            for document in documents:
+                try:
+                    waiting.put(document, None, None)
+                except ModelError:
+                    failed.append(document.id)
+            waiting.flush()
+            assert waiting.tally.encoded == 20
+        assert len(failed) == 1
+        with Snapshot.open(path) as snapshot:
+            assert {document.id for document in documents} - {*snapshot.document_ids()} <= {*failed}
+        assert check(path) == ()
+
+
+def test_a_vector_that_is_given_while_its_text_is_encoded(notes: Notes) -> None:
+    """What is on its way is waited for, and counted."""
+    [vector] = notes.encoder.encode_passages(["text"])
+    notes.encoder.encoded.clear()
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        waiting = batch.Batch(index._store, notes.encoder, Tally())
+        waiting.put(Document("a", "", "text"), None, None)
+        waiting.put(Document("b", "", "text"), None, None, {text_hash("text"): vector})
+        waiting.flush()
+        assert (waiting.tally.encoded, waiting.tally.reused) == (1, 1)
+        waiting.put(Document("c", "", "another"), None, None, {text_hash("another"): vector})
+        waiting.flush()
+        assert (waiting.tally.encoded, waiting.tally.reused) == (1, 2)
+    assert notes.encoder.encoded == ["text"]
     assert check(notes.index) == ()
 
 

@@ -208,7 +208,8 @@ def test_scores_as_large_as_can_be(
     for precision in precisions_of(using):
         model = native(folder, precision, using)
         found, alone = model.forward(batch), model.pooled(batch, first, None)[0][:, 0]
-        assert np.isfinite(found).all() and np.isfinite(alone).all()
+        assert np.isfinite(found).all()
+        assert np.isfinite(alone).all()
         if precision == "float32":
             np.testing.assert_allclose(found[batch.mask], expected[batch.mask], 1e-3, 1e-3)
             np.testing.assert_allclose(alone, expected[:, 0], 1e-3, 1e-3)
