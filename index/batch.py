@@ -29,6 +29,9 @@ DOCUMENTS = 8_192
 CHARACTERS = 16_000_000
 SECONDS = 30.0
 
+# So many seconds what can be committed waits for texts to be encoded meanwhile.
+PATIENCE = 1.0
+
 # So many documents are looked up, and cut, together; fewer where they are long.
 TOGETHER = 64
 MANY_CHARACTERS = 1_000_000
@@ -93,7 +96,11 @@ class _Plan:
 
 @dataclass(slots=True)
 class _Waiting:
-    """What one commit is to change. `hashes` are of the texts that need a vector for it."""
+    """What one commit is to change.
+
+    `hashes` are of the texts that need a vector for it; `since` is when it began to fill, or was
+    closed.
+    """
 
     plans: dict[str, _Plan] = field(default_factory=dict)
     planned: set[int] = field(default_factory=set)
@@ -168,9 +175,9 @@ class _Slice(threading.Thread):
 class Batch:
     """Changes that wait for the next commit. Nothing is lost or half done where it is dropped.
 
-    As many as a commit may have are written once their last texts are encoded; the next come
-    together meanwhile, and while the former are written the first texts of these are encoded. Those
-    that are late are written at once: documents come slowly then, or their vectors do.
+    As many as a commit may have are written once their texts are encoded and the first texts after
+    them are on their way to the encoder, which so works meanwhile. A few that are late are written
+    at once: documents come slowly then.
     """
 
     def __init__(
@@ -423,14 +430,12 @@ class Batch:
 
     def commit_if_due(self) -> None:
         """Commit what is to be committed by now. To be asked also where nothing has changed."""
-        if self._waiting.is_late:
+        if self._waiting.is_late and self._waiting.count < SLICE:
             self.flush()
             return
-        if self._closed and not self._is_busy(self._last):
-            if not self._is_busy(self._slice):
-                self._encode()
+        if self._closed and self._is_ready():
             self._commit()
-        if self._waiting.is_full:
+        if self._waiting.is_full or self._waiting.is_late:
             self._encode()
             self._close()
 
@@ -441,14 +446,22 @@ class Batch:
         self._commit()
         self._take_encoded()
 
-    def _is_busy(self, some: _Slice | None) -> bool:
-        """Whether these texts are still on their way."""
-        return some is not None and some is self._slice and some.is_alive()
+    def _is_ready(self) -> bool:
+        """Whether what is closed is to be written now.
+
+        It is encoded, and the next texts are on their way; or none come, so that there is nothing
+        to wait for.
+        """
+        if self._slice is not self._last:
+            return True
+        waited = time.monotonic() - self._closed.since
+        return waited >= PATIENCE and not (self._last and self._last.is_alive())
 
     def _close(self) -> None:
         """Let what waits, whose texts have been sent, be the next to be committed."""
         self._commit()
         self._closed, self._waiting, self._last = self._waiting, _Waiting(), self._slice
+        self._closed.since = time.monotonic()
 
     def _commit(self) -> None:
         """Commit what is closed, in one transaction, once it is encoded."""

@@ -523,6 +523,7 @@ def test_what_is_encoded_waits_for_no_more_changes(
 ) -> None:
     """It is committed while records, and files, that are as they were go by."""
     monkeypatch.setattr(batch, "PASSAGES", 4)
+    monkeypatch.setattr(batch, "PATIENCE", 0.1)
     monkeypatch.setattr(batch, "TOGETHER", 1)
     old = [Document(f"old {n}", "", "old") for n in range(50)]
     new = [Document(f"{n}", "", f"record {n}") for n in range(4)]
