@@ -321,12 +321,16 @@ def test_the_embedded_model_keeps_what_is_promised(precision: Precision, using: 
 
 
 def test_no_text_changes_another(using: Kernels) -> None:
-    """To the last bit, whatever stands beside it and however many there are."""
+    """To the last bit, whatever stands beside it, in what order, and however many there are."""
     sizes = [200, 130, 64, 33, 32, 31, 9, 2, 1]
     together = ragged(sizes, 20000)
+    order = np.array([8, 0, 7, 3, 2, 6, 5, 1, 4])  # short ones between long ones
+    mixed = Batch(order, together.ids[order], together.types[order], together.mask[order])
     for precision in precisions_of(using):
         model = native(EMBEDDED_MODEL, precision, using)
         expected, _ = model.pooled(together, pooling_weights(together.mask, ("cls",)), None)
+        found, _ = model.pooled(mixed, pooling_weights(mixed.mask, ("cls",)), None)
+        np.testing.assert_array_equal(found, expected[order], precision)
         for row, size in enumerate(sizes):
             alone = Batch(
                 np.zeros(1, np.int64),
