@@ -17,6 +17,7 @@ from clsearch.index.check import check
 from clsearch.index.errors import ModelError, SourceError, UsageError
 from clsearch.index.files import segment_path
 from clsearch.index.report import Tally
+from clsearch.index.store.rows import SourceRow
 from clsearch.index.store.snapshot import Snapshot
 from clsearch.index.types import Document, Skipped
 from clsearch.index.vectors import Segment, vectors
@@ -596,6 +597,27 @@ def test_a_batch_goes_on_after_the_encoder_has_failed(
         with Snapshot.open(path) as snapshot:
             assert {document.id for document in documents} - {*snapshot.document_ids()} <= {*failed}
         assert check(path) == ()
+
+
+def test_what_is_closed_and_not_yet_written_counts(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document that it brings up to date is not removed, and a file that it has is known."""
+    monkeypatch.setattr(batch, "PASSAGES", 1)
+    with Index.open(notes.index, encoder=notes.encoder) as index:
+        index.add([Document("a", "", "before")])
+        waiting = batch.Batch(index._store, notes.encoder, Tally())
+        row = SourceRow(waiting.new_source_id(), "a.txt", "", None, 5, None)
+        waiting.put_source(row)
+        put = waiting.put(Document("a", "", "after"), row.id, None)
+        assert waiting._closed.plans, "it was to be closed, and not written"
+        assert waiting.waiting_source("a.txt") == row
+        waiting.remove(put.key)
+        waiting.flush()
+        assert (waiting.tally.updated, waiting.tally.removed) == (1, 0)
+    with Snapshot.open(notes.index) as snapshot:
+        assert snapshot.document("a").text == "after"
+    assert check(notes.index) == ()
 
 
 def test_a_vector_that_is_given_while_its_text_is_encoded(notes: Notes) -> None:
